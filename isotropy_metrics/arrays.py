@@ -1,0 +1,125 @@
+"""The one file that knows numpy from torch: shapes, dtypes, masks, finite checks.
+
+Everything behind this door is a C-contiguous numpy array of float32 or float64 with shape (n_samples, n_features).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+MAX_EXACT_INTEGER = 2**53
+
+
+def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turn what users hold into rows and their weights.
+
+    Args:
+        embeddings: (n_samples, n_features), or (batch, length, n_features) together with `mask`; numpy array,
+            torch tensor on any device, or nested lists. float16 and bfloat16 become float32, integers float64.
+        mask: of the shape of `embeddings` without its last axis; rows where it is zero are left out.
+        weight: of the same shape as `mask`; non-negative and finite.
+
+    Returns:
+        rows (n_kept, n_features) in float32 or float64, and weights (n_kept,) in float64, or None.
+
+    Raises:
+        ValueError: text, ragged lists, wrong number of dimensions, no features, a mask or weight of another shape.
+
+    Finite values are not checked here: `squared_norms` does it in the pass that every statistic makes anyway.
+    """
+    rows = _as_float_array(embeddings)
+    if rows.ndim not in (2, 3):
+        raise ValueError(
+            f"embeddings must have shape (n_samples, n_features), or (batch, length, n_features) with a mask; "
+            f"got {rows.ndim} dimension(s), shape {rows.shape}" + (": use X[None, :] for one row" if rows.ndim == 1 else "")
+        )
+    if rows.ndim == 3 and mask is None:
+        raise ValueError(
+            f"embeddings of shape {rows.shape} need a mask of shape {rows.shape[:2]} that says which tokens count "
+            "(attention_mask), or embeddings.reshape(-1, n_features) if all of them do"
+        )
+    if rows.shape[-1] == 0:
+        raise ValueError(f"embeddings have no features: shape {rows.shape}")
+    outer = rows.shape[:-1]
+    rows = rows.reshape(-1, rows.shape[-1])
+    if weight is not None:
+        weight = _as_companion(weight, "weight", outer).astype(np.float64)
+        if not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise ValueError("weight must be finite and non-negative: it holds NaN, inf or a negative number")
+    if mask is not None:
+        keep = _as_companion(mask, "mask", outer).astype(bool)
+        if not keep.all():
+            rows = rows[keep]
+            weight = None if weight is None else weight[keep]
+    return np.ascontiguousarray(rows), weight
+
+
+def squared_norms(rows: np.ndarray, first_row: int = 0) -> np.ndarray:
+    """Squared length of every row in float64; a row that is not finite raises ValueError with its index.
+
+    `first_row` is the index that the first of these rows has for the user.
+    float32 squares overflow above 1e19 and vanish below 1e-19; the few rows concerned are squared in float64.
+    """
+    norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    doubtful = np.flatnonzero(~((norms > 1e-30) & (norms < 1e37)))
+    if len(doubtful) and rows.dtype == np.float32:
+        suspects = rows[doubtful].astype(np.float64)
+        norms[doubtful] = np.einsum("ij,ij->i", suspects, suspects)
+    if not np.isfinite(norms).all():
+        row = int(np.flatnonzero(~np.isfinite(norms))[0])
+        values = rows[row]
+        bad = values[~np.isfinite(values)]
+        what = f"holds {bad[0]}" if len(bad) else f"is too large to be squared (largest value {np.abs(values).max():.3g})"
+        raise ValueError(
+            f"row {first_row + row} of the embeddings {what}; remove such rows or mask them"
+            + (" (float16 overflows above 65504: run the model in bfloat16 or float32)" if len(bad) else ": rescale")
+        )
+    return norms
+
+
+def _as_float_array(embeddings: Any) -> np.ndarray:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(embeddings, torch.Tensor):
+        tensor = embeddings.detach().cpu()
+        embeddings = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    if isinstance(embeddings, (str, bytes)):
+        raise ValueError("embeddings must be numbers, got text: pass texts as `data=` together with `model_id=`")
+    if torch is not None and isinstance(embeddings, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in embeddings):
+        embeddings = [_as_float_array(x) for x in embeddings]
+    try:
+        array = np.asarray(embeddings)
+    except ValueError as error:
+        raise ValueError("embeddings are ragged: every row must have the same number of features") from error
+    if array.dtype == object:
+        raise ValueError("embeddings hold objects, not numbers: integers beyond 64 bits, ragged rows or None")
+    if array.dtype.kind in "USO":
+        raise ValueError("embeddings must be numbers, got text: pass texts as `data=` together with `model_id=`")
+    if array.size == 0 and array.ndim < 2:
+        raise ValueError("embeddings are empty: there is no row to measure")
+    if array.dtype.kind in "biu":
+        if array.dtype.itemsize == 8 and array.size and np.abs(array.astype(np.float64)).max() >= MAX_EXACT_INTEGER:
+            raise ValueError(f"integer embeddings beyond 2**53 overflow float64 (largest {array.max()}): rescale them")
+        return array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise ValueError(f"embeddings must be real numbers, got {array.dtype}")
+    if array.dtype in (np.float32, np.float64):
+        return array
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    try:
+        return array.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"embeddings must be numbers, got dtype {array.dtype}") from error
+
+
+def _as_companion(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu().float().numpy()
+    values = np.asarray(values)
+    if values.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} to match the embeddings, got {values.shape}")
+    return values.reshape(-1)

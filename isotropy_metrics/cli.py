@@ -1,0 +1,115 @@
+"""The command `isotropy-metrics`: arguments in, one sentence per error out; every job is done elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import isotropy_metrics
+from isotropy_metrics.measures import MEASURES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"isotropy-metrics: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="isotropy-metrics", description=isotropy_metrics.__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=isotropy_metrics.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    register = commands.add_parser("register", help="let evaluate.load find every measure by name, from now on")
+    register.set_defaults(command=_register)
+    unregister = commands.add_parser("unregister", help="undo register")
+    unregister.set_defaults(command=_unregister)
+
+    study = commands.add_parser(
+        "study",
+        help="measure a model's embedding space before and after fine-tuning",
+        description="Fine-tune a model on text pairs and measure its token vectors before and after. Without arguments "
+        "it runs offline, on all-MiniLM-L6-v2 and the STS benchmark from PyPI packages.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    study.set_defaults(command=_study)
+    add = study.add_argument
+    add("--model", help="Hub id or folder (default: all-MiniLM-L6-v2 from its package)", default=argparse.SUPPRESS)
+    add("--finetuned", help="second checkpoint, Hub id or folder; none: fine-tune here", default=argparse.SUPPRESS)
+    add("--dataset", default="stsb", help="stsb, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
+    add("--columns", default="sentence1,sentence2,score", help="two text columns and the score column")
+    add("--layers", default="all", help='"all", or numbers: 0,6,-1; the last one is treated and scored')
+    add("--measures", default=",".join(MEASURES), help="names, comma-separated")
+    add("--max-rows", type=int, help="most held-out pairs", default=argparse.SUPPRESS)
+    add("--max-train-rows", type=int, help="most training pairs", default=argparse.SUPPRESS)
+    add("--epochs", type=float, default=1.0, help="passes over the training pairs")
+    add("--seed", type=int, default=0, help="the same seed gives the same numbers")
+    add("--output", default="isotropy-study", help="folder for report.html, results.json, figures and the model")
+    add("--overwrite", action="store_true", help="replace the output of an earlier study")
+    add("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def _register(options: argparse.Namespace) -> None:
+    isotropy_metrics.register(lasting=True)
+    from isotropy_metrics.evaluate_modules import registered_folders
+
+    folder = registered_folders()[0].parent
+    print(f"registered in {folder}: evaluate.load now finds {', '.join(MEASURES)}")
+
+
+def _unregister(options: argparse.Namespace) -> None:
+    isotropy_metrics.unregister(lasting=True)
+    print("unregistered")
+
+
+def _study(options: argparse.Namespace) -> None:
+    given = {name: value for name, value in vars(options).items() if name not in ("command", "quiet")}
+    given["columns"] = given["columns"].split(",")
+    given["measures"] = given["measures"].split(",")
+    given["layers"] = _layers(given["layers"])
+    try:
+        from isotropy_metrics.study import run_study
+    except ImportError as error:
+        raise ImportError(f"{error}; the study needs: pip install 'isotropy-metrics[study]'") from error
+    results = run_study(**given, progress=not options.quiet)
+    _print_summary(results, options.output)
+
+
+def _layers(text: str) -> str | list[int]:
+    if text == "all":
+        return text
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f'--layers must be "all" or numbers like 0,6,-1; got {text!r}') from None
+
+
+def _print_summary(results: Any, output: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from isotropy_metrics.study.report import format_number, value_key
+
+    keys = [value_key(each, results.treatments[0]) for name, each in MEASURES.items() if name in results.treatments[0]]
+    table = Table(title=f"{results.protocol['model']}: token vectors of layer {results.protocol['layer_treated']}")
+    for heading in ("checkpoint", "treatment"):
+        table.add_column(heading)
+    for heading in ("Spearman × 100 [95 %]", *keys):
+        table.add_column(heading.replace("_", " "), justify="right")
+    for row in results.treatments:
+        interval = f"{row['spearman']:.2f} [{row['spearman_low']:.1f}, {row['spearman_high']:.1f}]"
+        table.add_row(row["checkpoint"], row["treatment"], interval, *(format_number(row[key]) for key in keys))
+    console = Console()
+    console.print(table)
+    console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)

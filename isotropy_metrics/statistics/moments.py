@@ -1,0 +1,328 @@
+"""Moments: all that second-moment measures and affine enhancements need, from one pass and O(d²) memory."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from isotropy_metrics.arrays import as_rows, squared_norms
+
+BLOCK_VALUES = 8192 * 768
+"""Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
+
+CHUNK_ROWS = 1024
+"""Rows that are read once and used for every linear sum while they are in the processor's cache."""
+
+SHIFT_WHEN_MEAN_SHARE = 0.9
+"""A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
+
+MOST_PIECES = 256
+"""Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
+
+_SCALARS = ("n_rows", "n_zero_rows", "weight_sum", "weight_square_sum", "unit_weight_sum", "unit_weight_square_sum")
+_ARRAYS = ("mean", "scatter", "unit_sum")
+
+
+class Moments:
+    """Count, mean, centred scatter and unit-vector sums of a stream of rows, kept in float64.
+
+    For rows x with weights w (1 if none are given) and x̂ = x / ‖x‖ it holds
+
+        mean     = Σ w x / Σ w                      (n_features,)
+        scatter  = Σ w (x − mean)(x − mean)ᵀ        (n_features, n_features)
+        unit_sum = Σ w x̂ over the non-zero rows     (n_features,)
+
+    Batches may come in any size and order: each block of rows is squared about a point near its own mean, and blocks
+    are joined by the formula of Chan, Golub & LeVeque (1983). float32 rows are multiplied in float32, a block at a
+    time, and added in float64; float64 rows are float64 throughout.
+
+    Example:
+        >>> import numpy as np
+        >>> moments = Moments()
+        >>> moments.update(np.array([[1.0, 0.0], [3.0, 0.0]]))
+        >>> moments.update(np.array([[2.0, 3.0]]))
+        >>> moments.n_rows, moments.mean.tolist()
+        (3, [2.0, 1.0])
+    """
+
+    def __init__(self) -> None:
+        self._scalars: dict[str, float] = dict.fromkeys(_SCALARS, 0)
+        self._unit_sum: np.ndarray | None = None
+        # scatter = _within + Σ over pieces of mass · (centre − mean)(centre − mean)ᵀ − mass · residual residualᵀ
+        self._within: np.ndarray | None = None
+        self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self._shift: np.ndarray | None = None
+        self._buffer: _Buffer | None = None
+        self._eigenvalues: np.ndarray | None = None
+
+    def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
+        """Add rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
+
+        Raises:
+            ValueError: what `as_rows` refuses, a row that is not finite, or another number of features than before.
+                The statistics are then as they were.
+        """
+        rows, weight = as_rows(rows, mask, weight)
+        if self.n_features not in (None, rows.shape[1]):
+            raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
+        if len(rows) >= _block_rows(rows.shape[1]) // 2 or weight is not None:
+            self._join(self._aside(rows, weight))
+        elif len(rows):
+            self._append(rows, squared_norms(rows))
+
+    def merge(self, other: Moments) -> Moments:
+        """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
+        if not isinstance(other, Moments):
+            raise TypeError(f"Moments merge with Moments, got {type(other).__name__}")
+        if None not in (self.n_features, other.n_features) and self.n_features != other.n_features:
+            raise ValueError(f"cannot merge {other.n_features} features into {self.n_features}")
+        self._join(other)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered, as plain numbers and numpy arrays."""
+        self._settle()
+        return self._scalars | {name: copy.copy(getattr(self, name)) for name in _ARRAYS}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Moments:
+        """The statistics that `state_dict` described."""
+        missing = [name for name in (*_SCALARS, *_ARRAYS) if name not in state]
+        if missing:
+            raise ValueError(f"not a state of Moments: {', '.join(missing)} missing")
+        moments = cls()
+        moments._scalars = {name: state[name] for name in _SCALARS}
+        if state["mean"] is not None:
+            mean, scatter, unit_sum = (np.array(state[name], dtype=np.float64) for name in _ARRAYS)
+            moments._within, moments._unit_sum = scatter, unit_sum
+            moments._pieces = [(state["weight_sum"], np.zeros_like(mean), mean)]
+        return moments
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features, or None before the first row."""
+        return None if self._unit_sum is None else len(self._unit_sum)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows seen, without those that a mask left out."""
+        return self._scalars["n_rows"]
+
+    @property
+    def n_zero_rows(self) -> int:
+        """Number of rows of length zero: they have no direction and no part in `unit_sum`."""
+        return self._scalars["n_zero_rows"]
+
+    @property
+    def weight_sum(self) -> float:
+        """Σ w."""
+        return self._scalars["weight_sum"]
+
+    @property
+    def effective_n_rows(self) -> float:
+        """(Σ w)² / Σ w² (Kish): the number of rows when all weights are equal."""
+        return self.weight_sum**2 / self._scalars["weight_square_sum"]
+
+    @property
+    def unit_weight_sum(self) -> float:
+        """Σ w over the rows that are not zero."""
+        return self._scalars["unit_weight_sum"]
+
+    @property
+    def unit_weight_square_sum(self) -> float:
+        """Σ w² over the rows that are not zero."""
+        return self._scalars["unit_weight_square_sum"]
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """Σ w x / Σ w, (n_features,)."""
+        self._settle()
+        return self._pieces[0][2] if self._pieces else None
+
+    @property
+    def scatter(self) -> np.ndarray | None:
+        """Σ w (x − mean)(x − mean)ᵀ, (n_features, n_features)."""
+        self._settle()
+        return self._within
+
+    @property
+    def unit_sum(self) -> np.ndarray | None:
+        """Σ w x / ‖x‖ over the rows that are not zero, (n_features,)."""
+        return self._unit_sum
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """Eigenvalues of `scatter`, largest first, none below zero; computed once and kept until new rows come."""
+        self._settle()
+        if self._eigenvalues is None:
+            self._eigenvalues = np.clip(np.linalg.eigvalsh(self._within)[::-1], 0, None)
+        return self._eigenvalues
+
+    def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
+        """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
+        aside = Moments()
+        aside._shift = self._shift
+        block_rows = _block_rows(rows.shape[1])
+        workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
+        for start in range(0, len(rows), block_rows):
+            block = rows[start : start + block_rows]
+            block_weight = np.ones(len(block)) if weight is None else weight[start : start + block_rows]
+            shift = aside._shift
+            shifted = block if shift is None else workspace[: len(block)]
+            total = np.zeros(rows.shape[1])
+            for first in range(0, len(block), CHUNK_ROWS):
+                chunk = slice(first, first + CHUNK_ROWS)
+                norms = squared_norms(block[chunk], start + first)
+                if _needs_float64(rows, norms):
+                    return self._aside(rows.astype(np.float64), weight)
+                total += aside._take(block[chunk], block_weight[chunk], norms, shift, shifted[chunk])
+            aside._multiply(shifted, shift, block_weight.sum(), total, None if weight is None else block_weight)
+        return aside
+
+    def _append(self, rows: np.ndarray, norms: np.ndarray) -> None:
+        """Gather small batches in the buffer until they fill a block."""
+        if _needs_float64(rows, norms):
+            rows = rows.astype(np.float64)
+        if self._buffer is None or self._buffer.rows.dtype != rows.dtype:
+            self._settle()
+            self._buffer = _Buffer(np.empty((_block_rows(rows.shape[1]), rows.shape[1]), rows.dtype))
+        buffer, done = self._buffer, 0
+        while done < len(rows):
+            if buffer.filled == 0:
+                buffer.shift, buffer.total = self._shift, np.zeros(rows.shape[1])
+            n = min(CHUNK_ROWS, len(rows) - done, len(buffer.rows) - buffer.filled)
+            here = buffer.rows[buffer.filled : buffer.filled + n]
+            x = rows[done : done + n]
+            buffer.total += self._take(x, np.ones(n), norms[done : done + n], buffer.shift, here, copy=True)
+            buffer.filled += n
+            done += n
+            if buffer.filled == len(buffer.rows):
+                self._empty_buffer()
+
+    def _empty_buffer(self) -> None:
+        buffer = self._buffer
+        if buffer is not None and buffer.filled:
+            self._multiply(buffer.rows[: buffer.filled], buffer.shift, float(buffer.filled), buffer.total)
+            buffer.filled = 0
+
+    def _take(
+        self,
+        x: np.ndarray,
+        weight: np.ndarray,
+        norms: np.ndarray,
+        shift: np.ndarray | None,
+        out: np.ndarray,
+        copy: bool = False,
+    ) -> np.ndarray:
+        """Add the scalars and unit vectors of rows x, leave x − shift in `out`, and return its weighted sum."""
+        if self._unit_sum is None:
+            self._unit_sum = np.zeros(x.shape[1])
+        nonzero = norms > 0
+        over_norm = np.divide(weight, np.sqrt(norms), out=np.zeros(len(x)), where=nonzero)
+        if shift is not None:
+            np.subtract(x, shift, out=out)
+            self._unit_sum += over_norm.sum() * shift.astype(np.float64)
+        elif copy:
+            np.copyto(out, x)
+        self._unit_sum += over_norm.astype(x.dtype) @ out
+        counted = weight[nonzero]
+        added = (len(x), len(x) - len(counted), weight.sum(), weight @ weight, counted.sum(), counted @ counted)
+        for name, value in zip(_SCALARS, added, strict=True):
+            self._scalars[name] += type(self._scalars[name])(value) if name.startswith("n_") else float(value)
+        return (weight.astype(x.dtype) @ out).astype(np.float64)
+
+    def _multiply(
+        self,
+        shifted: np.ndarray,
+        shift: np.ndarray | None,
+        mass: float,
+        total: np.ndarray,
+        weight: np.ndarray | None = None,
+    ) -> None:
+        """Add the scatter of one block of rows less `shift`, whose weights sum to `mass` and weighted rows to `total`.
+
+        Where the mean dominates some feature, the block is shifted once more, now by its own mean, and the next
+        blocks with it.
+        """
+        if mass == 0:
+            mass, total = 0.0, np.zeros_like(total)
+        shift = np.zeros(shifted.shape[1], shifted.dtype) if shift is None else shift
+        residual = total / mass if mass else total
+        gram = _gram(shifted, weight)
+        owed_to_mean = mass * residual**2 > SHIFT_WHEN_MEAN_SHARE * np.diagonal(gram)
+        if (owed_to_mean & (np.abs(residual) > 1e-6 * np.abs(shift))).any():
+            self._shift = (shift + residual).astype(shifted.dtype)
+            step = self._shift - shift
+            residual, shift = residual - step, self._shift
+            gram = _gram(shifted - step, weight)
+        if self._within is None:
+            self._within = gram.astype(np.float64)
+        else:
+            self._within += gram
+        self._pieces.append((mass, residual, shift + residual))
+        self._eigenvalues = None
+        if len(self._pieces) >= MOST_PIECES:
+            self._collapse()
+
+    def _settle(self) -> None:
+        """Bring `scatter` and `mean` up to date."""
+        self._empty_buffer()
+        if len(self._pieces) > 1 or (self._pieces and self._pieces[0][1].any()):
+            self._collapse()
+
+    def _collapse(self) -> None:
+        """Join all pieces into one with no residual (Chan, Golub & LeVeque)."""
+        mass, residual, centre = (np.array(column) for column in zip(*self._pieces, strict=True))
+        mean = mass @ centre / mass.sum() if mass.sum() else centre[0]
+        deviation = np.concatenate([centre - mean, residual])
+        self._within += (np.concatenate([mass, -mass])[:, None] * deviation).T @ deviation
+        self._pieces = [(float(mass.sum()), np.zeros_like(mean), mean)]
+
+    def _join(self, other: Moments) -> None:
+        other._settle()
+        if other.n_features is None:
+            return
+        self._eigenvalues = None
+        for name in _SCALARS:
+            self._scalars[name] += other._scalars[name]
+        if self._unit_sum is None:
+            self._unit_sum = np.zeros(other.n_features)
+        self._unit_sum += other._unit_sum
+        if self._within is None:
+            self._within = np.zeros_like(other._within)
+        self._within += other._within
+        self._pieces += other._pieces
+        self._shift = other._shift if self._shift is None else self._shift
+
+    def __reduce__(self) -> tuple:
+        return Moments.from_state_dict, (self.state_dict(),)
+
+    def __repr__(self) -> str:
+        return f"Moments(n_rows={self.n_rows}, n_features={self.n_features})"
+
+
+class _Buffer:
+    """Rows less `shift` that wait for their block to fill, and their sum."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.filled = 0
+        self.shift: np.ndarray | None = None
+        self.total: np.ndarray | None = None
+
+
+def _block_rows(n_features: int) -> int:
+    return int(np.clip(BLOCK_VALUES // n_features, 1024, 8192))
+
+
+def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
+    """Whether float32 products of these rows would overflow or vanish."""
+    return rows.dtype == np.float32 and not (norms.max() == 0 or 1e-30 < norms.max() < 1e30)
+
+
+def _gram(rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    if weight is not None:
+        rows = rows * np.sqrt(weight).astype(rows.dtype)[:, None]
+    return rows.T @ rows

@@ -1,0 +1,96 @@
+"""The study's figures; matplotlib without pyplot, so that nothing global changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isotropy_metrics.measures import Measure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = {"before": "#4C6A92", "after": "#D1642C"}
+LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}
+COLUMNS = 3
+
+
+def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -> Figure:
+    """Each measure against the layer, before and after fine-tuning."""
+    n_rows = math.ceil(len(measures) / COLUMNS)
+    figure, axes = _subplots(n_rows, min(COLUMNS, len(measures)), width=4.0, height=3.0)
+    for axis, each in zip(axes, measures, strict=False):
+        key = f"{each.name}_log10" if f"{each.name}_log10" in layers[0] else each.name
+        for checkpoint, color in COLORS.items():
+            rows = [row for row in layers if row["checkpoint"] == checkpoint]
+            values = [np.nan if row[key] is None else row[key] for row in rows]
+            axis.plot([row["layer"] for row in rows], values, "o-", color=color, label=LABELS[checkpoint], ms=4)
+        isotropic = {"d": layers[0]["n_features"]}.get(each.isotropic, each.isotropic)
+        note = f"isotropic: {isotropic:g}" if key == each.name else "isotropic: 0"
+        axis.set_title(f"{key.replace('_', ' ')} ({note})")
+        axis.set_xlabel("layer (0: embeddings)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes[len(measures) :]:
+        axis.remove()
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def draw_spectrum(spectra: Sequence[dict[str, Any]], layer: int) -> Figure:
+    """Share of the variance along each principal direction of one layer, and its running sum."""
+    figure, (each, running) = _subplots(1, 2, width=5.0, height=3.6)
+    for row in spectra:
+        if row["layer"] == layer:
+            shares = np.array(row["variance_shares"])
+            ranks = np.arange(1, len(shares) + 1)
+            style = {"color": COLORS[row["checkpoint"]], "label": LABELS[row["checkpoint"]]}
+            positive = shares > 0
+            each.loglog(ranks[positive], shares[positive], **style)
+            running.plot(ranks, shares.cumsum(), **style)
+            uniform = np.full(len(shares), 1 / len(shares))
+    each.loglog(ranks, uniform, ":", color="gray", label="isotropic")
+    running.plot(ranks, uniform.cumsum(), ":", color="gray", label="isotropic")
+    each.set_title(f"variance along each direction, layer {layer}")
+    each.set_ylim(bottom=shares[positive].min() / 2 if positive.any() else None)
+    running.set_title("share of the variance in the first directions")
+    running.set_ylim(0, 1.02)
+    for axis in (each, running):
+        axis.set_xlabel("principal direction")
+        axis.legend(frameon=False)
+    return figure
+
+
+def draw_treatments(treatments: Sequence[dict[str, Any]], key: str) -> Figure:
+    """Task score, and one measure, after each treatment of each checkpoint."""
+    figure, (task, geometry) = _subplots(1, 2, width=5.0, height=3.6)
+    names = list(dict.fromkeys(row["treatment"] for row in treatments))
+    for offset, (checkpoint, color) in zip((-0.2, 0.2), COLORS.items(), strict=True):
+        rows = [row for row in treatments if row["checkpoint"] == checkpoint]
+        at = np.arange(len(rows)) + offset
+        score = np.array([row["spearman"] for row in rows])
+        around = np.abs(np.array([[row["spearman_low"], row["spearman_high"]] for row in rows]).T - score)
+        task.errorbar(at, score, around, fmt="o", color=color, capsize=3, label=LABELS[checkpoint])
+        values = [np.nan if row[key] is None else row[key] for row in rows]
+        geometry.bar(at, values, 0.38, color=color, label=LABELS[checkpoint])
+    task.set_title("Spearman × 100 on held-out pairs, 95 % interval")
+    geometry.set_title(f"{key.replace('_', ' ')} of the token vectors")
+    for axis in (task, geometry):
+        axis.set_xticks(range(len(names)), names)
+    task.legend(frameon=False)
+    return figure
+
+
+def _subplots(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * n_columns, height * n_rows), dpi=130, layout="constrained")
+    axes = list(np.ravel(figure.subplots(n_rows, n_columns)))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.title.set_fontsize(10)
+        axis.grid(alpha=0.25, lw=0.6)
+    return figure, axes

