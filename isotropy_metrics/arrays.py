@@ -34,7 +34,8 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
     if rows.ndim not in (2, 3):
         raise ValueError(
             f"embeddings must have shape (n_samples, n_features), or (batch, length, n_features) with a mask; "
-            f"got {rows.ndim} dimension(s), shape {rows.shape}" + (": use X[None, :] for one row" if rows.ndim == 1 else "")
+            f"got {rows.ndim} dimension(s), shape {rows.shape}"
+            + (": use X[None, :] for one row" if rows.ndim == 1 else "")
         )
     if rows.ndim == 3 and mask is None:
         raise ValueError(
@@ -72,7 +73,9 @@ def squared_norms(rows: np.ndarray, first_row: int = 0) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(norms))[0])
         values = rows[row]
         bad = values[~np.isfinite(values)]
-        what = f"holds {bad[0]}" if len(bad) else f"is too large to be squared (largest value {np.abs(values).max():.3g})"
+        what = (
+            f"holds {bad[0]}" if len(bad) else f"is too large to be squared (largest value {np.abs(values).max():.3g})"
+        )
         raise ValueError(
             f"row {first_row + row} of the embeddings {what}; remove such rows or mask them"
             + (" (float16 overflows above 65504: run the model in bfloat16 or float32)" if len(bad) else ": rescale")
@@ -87,7 +90,11 @@ def _as_float_array(embeddings: Any) -> np.ndarray:
         embeddings = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
     if isinstance(embeddings, (str, bytes)):
         raise ValueError("embeddings must be numbers, got text: pass texts as `data=` together with `model_id=`")
-    if torch is not None and isinstance(embeddings, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in embeddings):
+    if (
+        torch is not None
+        and isinstance(embeddings, (list, tuple))
+        and any(isinstance(x, torch.Tensor) for x in embeddings)
+    ):
         embeddings = [_as_float_array(x) for x in embeddings]
     try:
         array = np.asarray(embeddings)

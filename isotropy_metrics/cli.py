@@ -101,15 +101,22 @@ def _print_summary(results: Any, output: str) -> None:
 
     from isotropy_metrics.study.report import format_number, value_key
 
-    keys = [value_key(each, results.treatments[0]) for name, each in MEASURES.items() if name in results.treatments[0]]
-    table = Table(title=f"{results.protocol['model']}: token vectors of layer {results.protocol['layer_treated']}")
-    for heading in ("checkpoint", "treatment"):
-        table.add_column(heading)
-    for heading in ("Spearman × 100 [95 %]", *keys):
-        table.add_column(heading.replace("_", " "), justify="right")
-    for row in results.treatments:
-        interval = f"{row['spearman']:.2f} [{row['spearman_low']:.1f}, {row['spearman_high']:.1f}]"
-        table.add_row(row["checkpoint"], row["treatment"], interval, *(format_number(row[key]) for key in keys))
+    rows = results.treatments
+    table = Table(title=f"{results.protocol['model']}, layer {results.protocol['layer_treated']}")
+    table.add_column("")
+    for row in rows:
+        treatment = "" if row["treatment"] == "baseline" else f"\n{row['treatment']}"
+        table.add_column(f"{row['checkpoint']}{treatment}", justify="right")
+    table.add_row("Spearman × 100", *(f"{row['spearman']:.2f}" for row in rows))
+    table.add_row("95 % interval", *(f"{row['spearman_low']:.1f}–{row['spearman_high']:.1f}" for row in rows))
+    for each in MEASURES.values():
+        key = value_key(each, rows[0])
+        if key in rows[0]:
+            table.add_row(key.replace("_", " "), *(format_number(row[key]) for row in rows))
     console = Console()
     console.print(table)
     console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -168,9 +168,13 @@ class EmbeddingMeasurement(evaluate.Measurement):
                 device=device,
                 revision=revision,
             )
+            of_texts = statistics_for(self.measures, **self._sample)
             for batch in batches:
                 for rows in batch.layers.values():
-                    self.add_batch(embeddings=rows)
+                    for statistic in of_texts:
+                        statistic.update(rows)
+            for statistic, of_text in zip(self.statistics, of_texts, strict=True):
+                statistic.merge(of_text)
         if len(self) == 0:
             raise ValueError(
                 "no embeddings to measure: call `add` or `add_batch` at least once before `compute`, or pass "

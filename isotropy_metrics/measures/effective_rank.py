@@ -24,9 +24,7 @@ SPECTRA = ("eigenvalues", "singular_values")
     year = "2007"
 }""",
 )
-def effective_rank(
-    moments: Moments, *, spectrum: str = "eigenvalues", centered: bool = True
-) -> dict[str, float]:
+def effective_rank(moments: Moments, *, spectrum: str = "eigenvalues", centered: bool = True) -> dict[str, float]:
     """Exponential of the entropy of the spectrum, as a number of dimensions.
 
     With p the spectrum divided by its sum,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLORS = {"before": "#4C6A92", "after": "#D1642C"}
 LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}
 COLUMNS = 3
+NOISE = 1e-8
 
 
 def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -> Figure:
@@ -36,7 +37,7 @@ def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -
         axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[len(measures) :]:
         axis.remove()
-    axes[0].legend(frameon=False)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -48,19 +49,18 @@ def draw_spectrum(spectra: Sequence[dict[str, Any]], layer: int) -> Figure:
             shares = np.array(row["variance_shares"])
             ranks = np.arange(1, len(shares) + 1)
             style = {"color": COLORS[row["checkpoint"]], "label": LABELS[row["checkpoint"]]}
-            positive = shares > 0
-            each.loglog(ranks[positive], shares[positive], **style)
+            seen = shares > NOISE * shares[0]  # a LayerNorm leaves one direction without variance
+            each.loglog(ranks[seen], shares[seen], **style)
             running.plot(ranks, shares.cumsum(), **style)
             uniform = np.full(len(shares), 1 / len(shares))
     each.loglog(ranks, uniform, ":", color="gray", label="isotropic")
     running.plot(ranks, uniform.cumsum(), ":", color="gray", label="isotropic")
     each.set_title(f"variance along each direction, layer {layer}")
-    each.set_ylim(bottom=shares[positive].min() / 2 if positive.any() else None)
     running.set_title("share of the variance in the first directions")
     running.set_ylim(0, 1.02)
     for axis in (each, running):
         axis.set_xlabel("principal direction")
-        axis.legend(frameon=False)
+    _legend(figure, each)
     return figure
 
 
@@ -80,7 +80,7 @@ def draw_treatments(treatments: Sequence[dict[str, Any]], key: str) -> Figure:
     geometry.set_title(f"{key.replace('_', ' ')} of the token vectors")
     for axis in (task, geometry):
         axis.set_xticks(range(len(names)), names)
-    task.legend(frameon=False)
+    _legend(figure, geometry)
     return figure
 
 
@@ -94,3 +94,9 @@ def _subplots(n_rows: int, n_columns: int, width: float, height: float) -> tuple
         axis.title.set_fontsize(10)
         axis.grid(alpha=0.25, lw=0.6)
     return figure, axes
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    """One legend above all panels, where it hides no data."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)

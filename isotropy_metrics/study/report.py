@@ -14,6 +14,9 @@ from isotropy_metrics.study.figures import draw_layers, draw_spectrum, draw_trea
 if TYPE_CHECKING:
     from isotropy_metrics.study.study import StudyResults
 
+PREFERRED = "isoscore"
+"""The measure beside the task score in the figure of treatments, if it was measured."""
+
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
@@ -21,11 +24,12 @@ def write_report(results: StudyResults, measures: Sequence[Measure], folder: Pat
     """Write `layers.png`, `spectrum.png`, `treatments.png` and `report.html` into the folder."""
     import jinja2
 
+    shown = next((each.name for each in measures if each.name == PREFERRED), measures[0].name)
     figures = {"layers": draw_layers(results.layers, measures)}
     layer = results.protocol["layer_treated"]
     if results.spectra:
         figures["spectrum"] = draw_spectrum(results.spectra, layer)
-    figures["treatments"] = draw_treatments(results.treatments, measures[0].name)
+    figures["treatments"] = draw_treatments(results.treatments, shown)
     images = {}
     for name, figure in figures.items():
         buffer = io.BytesIO()
@@ -41,6 +45,7 @@ def write_report(results: StudyResults, measures: Sequence[Measure], folder: Pat
         measures=measures,
         keys=[value_key(each, results.treatments[0]) for each in measures],
         layer=layer,
+        shown=shown,
         last={row["checkpoint"]: row for row in results.layers if row["layer"] == layer},
         images=images,
     )

@@ -111,12 +111,12 @@ def run_study(
         name = str(minilm_path()) if model is None else model
         encoder, tokenizer = load_model(name)
         second = None if finetuned is None else load_model(finetuned)
+        if second is not None and second[1](test.texts)["input_ids"] != tokenizer(test.texts)["input_ids"]:
+            raise ValueError(f"{finetuned} splits the texts into other tokens than {name}: compare one lineage")
         fitting = train.sample(N_FITTING_PAIRS, seed)
 
         def look(encoder: Any, tokenizer: Any) -> tuple[TokenSpace, TokenSpace]:
-            held_out = token_space(
-                encoder, tokenizer, test.texts, chosen, layers=layers, seed=seed, progress=progress
-            )
+            held_out = token_space(encoder, tokenizer, test.texts, chosen, layers=layers, seed=seed, progress=progress)
             fit_on = token_space(encoder, tokenizer, fitting.texts, layers=[held_out.layer], progress=progress)
             return held_out, fit_on
 
@@ -132,8 +132,6 @@ def run_study(
             tokenizer.save_pretrained(folder / "finetuned")
             second = tuned, tokenizer
         spaces[AFTER], fitting_spaces[AFTER] = look(*second)
-        if not np.array_equal(spaces[BEFORE].token_ids, spaces[AFTER].token_ids):
-            raise ValueError(f"{finetuned} splits the texts into other tokens than {name}: compare one lineage")
 
         results = StudyResults(
             protocol=_protocol(name, model, finetuned, dataset, encoder, spaces[BEFORE], train, test, fitting)

@@ -1,0 +1,37 @@
+# make demo: install, and run the case study on a real model.   make test: install, and pass the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUTPUT ?= isotropy-study
+
+export HF_HUB_OFFLINE = 1
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: demo test bench readme lint clean
+
+demo: $(VENV)/study.installed
+	$(BIN)/isotropy-metrics study --output $(OUTPUT) --overwrite
+
+test: $(VENV)/test.installed
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/test.installed
+	$(BIN)/python -m benchmarks.second_moments
+
+readme: $(VENV)/test.installed
+	$(BIN)/python -m isotropy_metrics.measures._table README.md
+
+lint: $(VENV)/test.installed
+	$(BIN)/python -m pip install -q -c constraints.txt ruff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) build *.egg-info
+
+$(VENV)/%.installed: setup.py constraints.txt requirements-assets.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$*]'
+	$(BIN)/python -m pip install -q --no-deps -r requirements-assets.txt
+	touch $@

