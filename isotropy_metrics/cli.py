@@ -38,8 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     study = commands.add_parser(
         "study",
         help="measure a model's embedding space before and after fine-tuning",
-        description="Fine-tune a model on text pairs and measure its token vectors before and after. Without arguments "
-        "it runs offline, on all-MiniLM-L6-v2 and the STS benchmark from PyPI packages.",
+        description="Fine-tune a model on text pairs and measure its token vectors before and after. Without "
+        "arguments it runs offline, on all-MiniLM-L6-v2 and the STS benchmark from PyPI packages.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     study.set_defaults(command=_study)

@@ -1,4 +1,4 @@
-"""A measure with the interface of `evaluate.EvaluationModule`; imports evaluate, so it is imported only when needed."""
+"""A measure with the interface of `evaluate.EvaluationModule`; imports evaluate, so import it only when needed."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class EmbeddingMeasurement(evaluate.Measurement):
     ) -> None:
         if num_process != 1:
             raise ValueError(
-                f"num_process={num_process}: processes do not meet through evaluate's lock files here. Give each "
-                "process a module with num_process=1, and merge their `module.statistics` (Moments.merge, state_dict) "
-                "before isotropy_metrics.measure(statistics, names)"
+                f"num_process={num_process}: processes do not meet through evaluate's lock files here. Load the "
+                "module with num_process=1 in each, and before `compute`, merge over torch.distributed: module.statistics = "
+                "[isotropy_metrics.statistics.distributed.merge_processes(s) for s in module.statistics]"
             )
         base_names = inspect.signature(evaluate.EvaluationModule).parameters
         self.options = {name: value for name, value in kwargs.items() if name not in base_names}
@@ -90,6 +90,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         >>> import isotropy_metrics
         >>> isoscore = isotropy_metrics.load("isoscore")
         >>> isoscore.add_batch(embeddings=[[1.0, 2.0], [3.0, 1.0]])
+
         ```
         """
         self._refuse_inputs(kwargs)
@@ -105,6 +106,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         >>> import isotropy_metrics
         >>> isoscore = isotropy_metrics.load("isoscore")
         >>> isoscore.add(embeddings=[1.0, 2.0])
+
         ```
         """
         self._refuse_inputs(kwargs)
@@ -144,6 +146,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         >>> isoscore = isotropy_metrics.load("isoscore")
         >>> isoscore.compute(embeddings=[[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]])["isoscore"]
         1.0
+
         ```
         """
         self._refuse_inputs({"predictions": predictions, "references": references}, given_only=True)

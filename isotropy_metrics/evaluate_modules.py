@@ -52,7 +52,7 @@ def register(*, lasting: bool = False) -> None:
     """Make `evaluate.load` find every measure by its name, with no network access.
 
     In this process (default), or with `lasting=True` for every process that uses this user's Hugging Face modules
-    cache (`HF_HOME` or `HF_MODULES_CACHE`), by a small script per measure there; `isotropy-metrics register` does that.
+    cache (`HF_HOME` or `HF_MODULES_CACHE`), by a small script per measure there: `isotropy-metrics register`.
     A local folder of the same name still comes first, as evaluate has it.
     """
     _evaluate_measurement()

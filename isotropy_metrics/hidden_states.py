@@ -124,8 +124,8 @@ def stream_hidden_states(
         batch_size: texts per forward pass.
         max_length: tokens per text, special ones included; longer texts are cut, with one warning. `None` takes what
             the tokenizer and the position embeddings allow, 512 if they do not say.
-        drop_special_tokens: leave out the tokenizer's special tokens, by id. Unknown words are content and stay, unless
-            the unknown token is also used as another special token (GPT-2).
+        drop_special_tokens: leave out the tokenizer's special tokens, by id. Unknown words are content and stay,
+            unless the unknown token is also used as another special token (GPT-2).
         progress: show a progress bar on stderr.
 
     Returns:

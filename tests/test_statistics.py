@@ -85,6 +85,8 @@ HARD = {
     "one row of denormal numbers": np.where(np.arange(9000)[:, None] == 70, 1e-40, cloud(9000)),
 }
 
+EXACT = ("mean shift 1000", "a dimension times 1000", "both")
+
 
 @pytest.mark.parametrize("batch", [7, 1000, 9001, None])
 @pytest.mark.parametrize("name", HARD)
@@ -93,8 +95,9 @@ def test_float32_rows_give_what_two_passes_in_float64_give(name, batch):
     size = batch or len(rows)
     moments = moments_of(*(rows[i : i + size] for i in range(0, len(rows), size)))
     expected = two_pass(rows)
-    assert_state(moments, expected, tolerance=2e-6)
-    assert isoscore_of(moments.scatter) == pytest.approx(isoscore_of(expected["scatter"]), rel=1e-5)
+    assert_state(moments, expected, tolerance=5e-6)
+    floor = 0 if name in EXACT else 1e-7  # where the isoscore is of this size
+    assert isoscore_of(moments.scatter) == pytest.approx(isoscore_of(expected["scatter"]), rel=1e-5, abs=floor)
 
 
 @pytest.mark.parametrize("name", HARD)
@@ -105,7 +108,7 @@ def test_float64_rows_give_what_two_passes_give(name):
 
 def test_rows_may_arrive_one_by_one():
     rows = np.concatenate([cloud(400), cloud(600) + 1000]).astype(np.float32)
-    assert_state(moments_of(*(row[None] for row in rows)), two_pass(rows), tolerance=2e-6)
+    assert_state(moments_of(*(row[None] for row in rows)), two_pass(rows), tolerance=5e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e-15, 1e15, 1e18, 1e37])
@@ -113,7 +116,8 @@ def test_very_large_and_very_small_float32_values_are_squared_in_float64(scale):
     rows = (cloud(3000) * scale).astype(np.float32)
     batches = np.split(rows, [10, 11, 1500])
     assert_state(moments_of(*batches), two_pass(rows), tolerance=1e-6)
-    assert_state(moments_of(cloud(5).astype(np.float32), *batches), two_pass(np.concatenate([cloud(5), rows])), 1e-6)
+    batches.insert(2, cloud(3000, dtype=np.float32))
+    assert_state(moments_of(*batches), two_pass(np.concatenate(batches)), tolerance=1e-6)
 
 
 def test_float32_and_float64_batches_mix():

@@ -40,8 +40,8 @@ def fine_tune(
     """A fine-tuned copy of the model, and the Trainer's log.
 
     Cosine similarity of the two mean-pooled texts is regressed on the score, scaled to [0, 1], with the
-    sentence-transformers recipe for the STS benchmark: mean squared error, batches of 16, 10 % linear warm-up; learning
-    rate 2e-5. Means are over the tokens that the study measures: no padding, no special tokens.
+    sentence-transformers recipe for the STS benchmark: mean squared error, batches of 16, 10 % linear warm-up,
+    learning rate 2e-5. Means are over the tokens that the study measures: no padding, no special tokens.
 
     Args:
         model: any encoder or decoder; it is left as it is.
