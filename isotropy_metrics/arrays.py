@@ -20,7 +20,7 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
         embeddings: (n_samples, n_features), or (batch, length, n_features) together with `mask`; numpy array,
             torch tensor on any device, or nested lists. float16 and bfloat16 become float32, integers float64.
         mask: of the shape of `embeddings` without its last axis; rows where it is zero are left out.
-        weight: of the same shape as `mask`; non-negative and finite.
+        weight: of the same shape as `mask`; non-negative and finite. Rows of weight zero are left out too.
 
     Returns:
         rows (n_kept, n_features) in float32 or float64, and weights (n_kept,) in float64, or None.
@@ -50,11 +50,12 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
         weight = _as_companion(weight, "weight", outer).astype(np.float64)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError("weight must be finite and non-negative: it holds NaN, inf or a negative number")
-    if mask is not None:
-        keep = _as_companion(mask, "mask", outer).astype(bool)
-        if not keep.all():
-            rows = rows[keep]
-            weight = None if weight is None else weight[keep]
+    keep = np.ones(len(rows), dtype=bool) if mask is None else _as_companion(mask, "mask", outer).astype(bool)
+    if weight is not None:
+        keep = keep & (weight > 0)
+    if not keep.all():
+        rows = rows[keep]
+        weight = None if weight is None else weight[keep]
     return np.ascontiguousarray(rows), weight
 
 
@@ -125,8 +126,13 @@ def _as_float_array(embeddings: Any) -> np.ndarray:
 def _as_companion(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
-        values = values.detach().cpu().float().numpy()
-    values = np.asarray(values)
+        values = values.detach().cpu().double().numpy()
+    try:
+        values = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: it must have shape {shape} to match the embeddings") from error
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numbers, got {values.dtype}")
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape} to match the embeddings, got {values.shape}")
     return values.reshape(-1)

@@ -142,7 +142,7 @@ def test_rows_without_samples_are_no_error():
 @pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
 def test_a_mask_of_any_kind_keeps_rows_and_their_weights(kind, dtype):
     mask = np.array([[1, 1, 0, 0], [1, 0, 1, 0]])
-    weight = np.arange(8.0).reshape(2, 4)
+    weight = np.arange(1.0, 9).reshape(2, 4)
     rows, kept = read(BATCH, mask=kind(mask.astype(dtype)), weight=kind(weight))
     np.testing.assert_array_equal(rows, BATCH[mask.astype(bool)])
     np.testing.assert_array_equal(kept, weight[mask.astype(bool)])
@@ -152,6 +152,12 @@ def test_masked_rows_may_hold_anything():
     rows = X.copy()
     rows[1] = np.nan
     np.testing.assert_array_equal(read(rows, mask=[1, 0, 1, 1])[0], X[[0, 2, 3]])
+
+
+def test_rows_of_weight_zero_are_left_out_like_masked_ones():
+    rows, weight = read(np.where(np.arange(4)[:, None] == 1, np.nan, X), mask=[0, 1, 1, 1], weight=[1, 0, 0.5, 2])
+    np.testing.assert_array_equal(rows, X[2:])
+    np.testing.assert_array_equal(weight, [0.5, 2])
 
 
 def test_weights_in_torch_float64_are_not_rounded():

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = "torch transformers evaluate datasets sklearn matplotlib gradio pandas huggingface_hub sentence_transformers tqdm"
+HEAVY = """
+    torch transformers evaluate datasets sklearn matplotlib gradio pandas huggingface_hub sentence_transformers tqdm
+"""
 FLOORS = {
     "isotropy_metrics.arrays": 0,
     "isotropy_metrics.statistics": 1,
@@ -86,7 +88,10 @@ def test_the_floors_are_those_of_the_design(importer, imported, allowed):
     assert (floor_of(imported) <= floor_of(importer)) == allowed
 
 
-@pytest.mark.parametrize("statement", ["import isotropy_metrics", "from isotropy_metrics import measure, hidden_states"])
+STATEMENTS = ["import isotropy_metrics", "from isotropy_metrics import measure, hidden_states"]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_fresh_interpreter_loads_no_heavy_library(statement):
     code = f"{statement}\nimport sys\nprint(*(set(sys.modules) & set({HEAVY.split()!r})))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)

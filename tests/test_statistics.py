@@ -95,8 +95,9 @@ def test_float32_rows_give_what_two_passes_in_float64_give(name, batch):
     size = batch or len(rows)
     moments = moments_of(*(rows[i : i + size] for i in range(0, len(rows), size)))
     expected = two_pass(rows)
-    assert_state(moments, expected, tolerance=5e-6)
-    floor = 0 if name in EXACT else 1e-7  # where the isoscore is of this size
+    # float32 products of thousands of rows are good to 1e-6, of which a mean of just under 3σ in a block costs a digit
+    assert_state(moments, expected, tolerance=2e-5)
+    floor = 0 if name in EXACT else 1e-6  # one dimension has nearly all: the isoscore itself is below this
     assert isoscore_of(moments.scatter) == pytest.approx(isoscore_of(expected["scatter"]), rel=1e-5, abs=floor)
 
 
@@ -154,10 +155,14 @@ def test_the_sizes_at_which_blocks_and_chunks_end_are_no_exception(n_rows, befor
     assert_state(moments_of(rows[:before], rows[before:]), two_pass(rows))
 
 
-def test_wide_rows_come_in_blocks_of_fewer_rows():
-    assert _block_rows(4) == 8192 and _block_rows(768) == 8192 and _block_rows(4096) == 1536 and _block_rows(10**6) == 1024
-    rows = cloud(1100, d=6500)[:, :40] + 1000
-    assert_state(moments_of(rows[:900], rows[900:]), two_pass(rows))
+def test_wide_rows_come_in_blocks_of_fewer_rows(monkeypatch):
+    blocks = [_block_rows(n_features) for n_features in (4, 768, 4096, 10**6)]
+    assert blocks == [8192, 8192, 1536, 1024]
+    monkeypatch.setattr("isotropy_metrics.statistics.moments.BLOCK_VALUES", 0)
+    assert _block_rows(D) == 1024
+    rows = cloud(3000) + np.linspace(0, 1000, 3000)[:, None]
+    assert_state(moments_of(rows), two_pass(rows))
+    assert_state(moments_of(*np.split(rows, 10)), two_pass(rows))
 
 
 def test_many_blocks_are_joined_on_the_way():
@@ -171,7 +176,7 @@ def test_weights_count_like_repeated_rows_in_mean_and_scatter():
     weighted, repeated = moments_of(rows, weights=[times]), moments_of(np.repeat(rows, times, axis=0))
     for name in ("mean", "scatter", "unit_sum", "weight_sum"):
         np.testing.assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=0, atol=1e-9, err_msg=name)
-    assert_state(weighted, two_pass(rows, times.astype(float)))
+    assert_state(weighted, two_pass(rows[times > 0], times[times > 0].astype(float)))
     assert weighted.effective_n_rows == pytest.approx(times.sum() ** 2 / (times**2).sum())
     assert weighted.effective_n_rows < repeated.effective_n_rows == repeated.n_rows
 
@@ -269,8 +274,16 @@ def row_sample_of(*batches):
     return sample
 
 
+def through_state_dict(statistic):
+    return type(statistic).from_state_dict(statistic.state_dict())
+
+
+def through_pickle(statistic):
+    return pickle.loads(pickle.dumps(statistic))
+
+
 @pytest.mark.parametrize("make", [moments_of, row_sample_of])
-@pytest.mark.parametrize("again", [lambda s: type(s).from_state_dict(s.state_dict()), lambda s: pickle.loads(pickle.dumps(s))])
+@pytest.mark.parametrize("again", [through_state_dict, through_pickle])
 def test_a_restored_statistic_goes_on_as_if_it_had_never_stopped(make, again):
     through, restored = make(cloud(30)), again(make(cloud(30)))
     for statistic in (through, restored):

@@ -60,7 +60,7 @@ def effective_rank(moments: Moments, *, spectrum: str = "eigenvalues", centered:
         values = moments.eigenvalues
     else:
         second_moment = moments.scatter + moments.weight_sum * np.outer(moments.mean, moments.mean)
-        values = np.clip(np.linalg.eigvalsh(second_moment), 0, None)
+        values = np.clip(np.linalg.eigvalsh(second_moment)[::-1], 0, None)[: moments.n_rows]
     values = np.sqrt(values) if spectrum == "singular_values" else values
     if not values.sum() > 0:
         return nan_because("effective_rank", "all rows are the same" if centered else "all rows are zero")

@@ -53,4 +53,4 @@ def participation_ratio(moments: Moments) -> dict[str, float]:
     if not trace > 0:
         return nan_because("participation_ratio", "all rows are the same")
     warn_of_few_rows("participation_ratio", moments, "nd/(n + d)", "see isoscore(..., unbiased=True)")
-    return {"participation_ratio": trace**2 / float(np.einsum("ij,ij->", scatter, scatter))}
+    return {"participation_ratio": 1 / float(np.square(scatter / trace).sum())}

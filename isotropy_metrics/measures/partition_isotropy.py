@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of
 from isotropy_metrics.statistics import RowSample
 
@@ -52,18 +53,19 @@ def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str 
     Example:
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(5000, 3)) @ np.diag([2.0, 1.0, 1.0])
-        >>> round(partition_isotropy(X)["partition_isotropy"], 2)  # exp(-(4 - 1)/2) = 0.22
-        0.22
+        >>> round(partition_isotropy(X)["partition_isotropy"], 2)  # of infinitely many rows: exp(-(4 - 1)/2) = 0.22
+        0.2
         >>> round(partition_isotropy(100 * X)["partition_isotropy_log10"])
-        -279
+        -184
     """
     if signs not in SIGNS:
         raise ValueError(f"signs must be one of {', '.join(SIGNS)}; got {signs!r}")
     rows, weight = sample.rows, sample.weight
-    if weight is not None:
-        rows, weight = rows[weight > 0], weight[weight > 0]
+    reason = _degenerate(rows)
+    if reason:
+        return nan_because("partition_isotropy", reason, "partition_isotropy_log10")
     log_weight = np.zeros(len(rows)) if weight is None else np.log(weight)
-    mean = np.average(rows, axis=0, weights=weight, keepdims=True).astype(np.float64) if centered else 0.0
+    mean = np.average(rows.astype(np.float64), axis=0, weights=weight) if centered else 0.0
     chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS)]
 
     gram = np.zeros((rows.shape[1], rows.shape[1]))
@@ -82,3 +84,11 @@ def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str 
             log_f_of_sign[:] = largest + np.log(total)
     log10 = float(log_f.min() - log_f.max()) / math.log(10)
     return {"partition_isotropy": 10.0**log10, "partition_isotropy_log10": log10}
+
+
+def _degenerate(rows: np.ndarray) -> str | None:
+    if rows.shape[1] == 1:
+        return "one feature has no isotropy"
+    if (rows != rows[0]).any():
+        return None
+    return "all rows are the same" if rows.any() else "all rows are zero"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from isotropy_metrics.arrays import as_rows, squared_norms
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
-CHUNK_ROWS = 1024
-"""Rows that are read once and used for every linear sum while they are in the processor's cache."""
+CHUNK_ROWS = 256
+DIRECT_CHUNK_ROWS = 1024
+"""Rows that are read once and used for every linear sum while they are in the processor's cache, with and without a
+copy of them."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
@@ -56,7 +59,6 @@ class Moments:
         # scatter = _within + Σ over pieces of mass · (centre − mean)(centre − mean)ᵀ − mass · residual residualᵀ
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
-        self._shift: np.ndarray | None = None
         self._buffer: _Buffer | None = None
         self._eigenvalues: np.ndarray | None = None
 
@@ -70,10 +72,10 @@ class Moments:
         rows, weight = as_rows(rows, mask, weight)
         if self.n_features not in (None, rows.shape[1]):
             raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
-        if len(rows) >= _block_rows(rows.shape[1]) // 2 or weight is not None:
-            self._join(self._aside(rows, weight))
-        elif len(rows):
-            self._append(rows, squared_norms(rows))
+        try:
+            self._add(rows, weight)
+        except _Float32RangeError:
+            self._add(rows.astype(np.float64), weight)
 
     def merge(self, other: Moments) -> Moments:
         """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
@@ -157,109 +159,78 @@ class Moments:
 
     @property
     def eigenvalues(self) -> np.ndarray:
-        """Eigenvalues of `scatter`, largest first, none below zero; computed once and kept until new rows come."""
+        """Eigenvalues of `scatter`, largest first; computed once and kept until new rows come.
+
+        None is below zero, and those beyond the rank that n_rows allows are exactly zero.
+        """
         self._settle()
         if self._eigenvalues is None:
             self._eigenvalues = np.clip(np.linalg.eigvalsh(self._within)[::-1], 0, None)
+            self._eigenvalues[max(self.n_rows - 1, 0) :] = 0
         return self._eigenvalues
+
+    def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
+        if len(rows) >= _block_rows(rows.shape[1]) // 2 or weight is not None:
+            self._join(self._aside(rows, weight))
+        elif len(rows):
+            self._append(rows)
 
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments()
-        aside._shift = self._shift if self._shift is not None else _first_shift(rows)
         block_rows = _block_rows(rows.shape[1])
         workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
         for start in range(0, len(rows), block_rows):
             block = rows[start : start + block_rows]
-            block_weight = np.ones(len(block)) if weight is None else weight[start : start + block_rows]
-            shift = aside._shift
+            block_weight = None if weight is None else weight[start : start + block_rows]
+            shift = _first_shift(block)
             shifted = block if shift is None else workspace[: len(block)]
-            total = np.zeros(rows.shape[1])
-            for first in range(0, len(block), CHUNK_ROWS):
-                chunk = slice(first, first + CHUNK_ROWS)
-                norms = squared_norms(block[chunk], start + first)
-                if _needs_float64(rows, norms):
-                    return self._aside(rows.astype(np.float64), weight)
-                total += aside._take(block[chunk], block_weight[chunk], norms, shift, shifted[chunk])
-            aside._multiply(shifted, shift, block_weight.sum(), total, None if weight is None else block_weight)
+            sums = _linear_sums(block, block_weight, start, shift, shifted)
+            aside._add_linear(sums)
+            aside._multiply(shifted, shift, sums, block_weight)
         return aside
 
-    def _append(self, rows: np.ndarray, norms: np.ndarray) -> None:
+    def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill a block."""
-        if _needs_float64(rows, norms):
-            rows = rows.astype(np.float64)
-        if self._buffer is None or self._buffer.rows.dtype != rows.dtype:
-            self._settle()
-            self._buffer = _Buffer(np.empty((_block_rows(rows.shape[1]), rows.shape[1]), rows.dtype))
-        buffer, done = self._buffer, 0
-        while done < len(rows):
-            if buffer.filled == 0:
-                self._shift = self._shift if self._shift is not None else _first_shift(rows)
-                buffer.shift, buffer.total = self._shift, np.zeros(rows.shape[1])
-            n = min(CHUNK_ROWS, len(rows) - done, len(buffer.rows) - buffer.filled)
-            here = buffer.rows[buffer.filled : buffer.filled + n]
-            x = rows[done : done + n]
-            buffer.total += self._take(x, np.ones(n), norms[done : done + n], buffer.shift, here, copy=True)
-            buffer.filled += n
-            done += n
-            if buffer.filled == len(buffer.rows):
-                self._empty_buffer()
+        buffer = self._buffer
+        if buffer is None or buffer.rows.dtype != rows.dtype or buffer.filled + len(rows) > len(buffer.rows):
+            self._empty_buffer()
+        if buffer is None or buffer.rows.dtype != rows.dtype:
+            buffer = self._buffer = _Buffer(np.empty((_block_rows(rows.shape[1]), rows.shape[1]), rows.dtype))
+        if buffer.filled == 0:
+            buffer.shift, buffer.sums = _first_shift(rows), None
+        place = buffer.rows[buffer.filled : buffer.filled + len(rows)]
+        sums = _linear_sums(rows, None, 0, buffer.shift, place)
+        self._add_linear(sums)
+        buffer.sums = sums if buffer.sums is None else buffer.sums + sums
+        buffer.filled += len(rows)
 
     def _empty_buffer(self) -> None:
         buffer = self._buffer
         if buffer is not None and buffer.filled:
-            self._multiply(buffer.rows[: buffer.filled], buffer.shift, float(buffer.filled), buffer.total)
+            self._multiply(buffer.rows[: buffer.filled], buffer.shift, buffer.sums)
             buffer.filled = 0
 
-    def _take(
-        self,
-        x: np.ndarray,
-        weight: np.ndarray,
-        norms: np.ndarray,
-        shift: np.ndarray | None,
-        out: np.ndarray,
-        copy: bool = False,
-    ) -> np.ndarray:
-        """Add the scalars and unit vectors of rows x, leave x − shift in `out`, and return its weighted sum."""
-        if self._unit_sum is None:
-            self._unit_sum = np.zeros(x.shape[1])
-        nonzero = norms > 0
-        over_norm = np.divide(weight, np.sqrt(norms), out=np.zeros(len(x)), where=nonzero)
-        if shift is not None:
-            np.subtract(x, shift, out=out)
-            self._unit_sum += over_norm.sum() * shift.astype(np.float64)
-        elif copy:
-            np.copyto(out, x)
-        self._unit_sum += over_norm.astype(x.dtype) @ out
-        counted = weight[nonzero]
-        added = (len(x), len(x) - len(counted), weight.sum(), weight @ weight, counted.sum(), counted @ counted)
-        for name, value in zip(_SCALARS, added, strict=True):
-            self._scalars[name] += type(self._scalars[name])(value) if name.startswith("n_") else float(value)
-        return (weight.astype(x.dtype) @ out).astype(np.float64)
+    def _add_linear(self, sums: _LinearSums) -> None:
+        for name, value in sums.scalars.items():
+            self._scalars[name] += value
+        self._unit_sum = sums.unit_sum.copy() if self._unit_sum is None else self._unit_sum + sums.unit_sum
 
     def _multiply(
-        self,
-        shifted: np.ndarray,
-        shift: np.ndarray | None,
-        mass: float,
-        total: np.ndarray,
-        weight: np.ndarray | None = None,
+        self, shifted: np.ndarray, shift: np.ndarray | None, sums: _LinearSums, weight: np.ndarray | None = None
     ) -> None:
-        """Add the scatter of one block of rows less `shift`, whose weights sum to `mass` and weighted rows to `total`.
+        """Add the scatter of one block of rows less `shift`.
 
-        Where the mean dominates some feature, the block is shifted once more, now by its own mean, and the next
-        blocks with it.
+        Where the mean still dominates some feature, the block is shifted once more, now by its own mean.
         """
-        if mass == 0:
-            mass, total = 0.0, np.zeros_like(total)
+        mass = float(sums.scalars["weight_sum"])
         shift = np.zeros(shifted.shape[1], shifted.dtype) if shift is None else shift
-        residual = total / mass if mass else total
+        residual = sums.shifted_sum / mass if mass else np.zeros(shifted.shape[1])
         gram = _gram(shifted, weight)
         owed_to_mean = mass * residual**2 > SHIFT_WHEN_MEAN_SHARE * np.diagonal(gram)
         if (owed_to_mean & (np.abs(residual) > 1e-6 * np.abs(shift))).any():
-            self._shift = (shift + residual).astype(shifted.dtype)
-            step = self._shift - shift
-            residual, shift = residual - step, self._shift
+            step = (shift + residual).astype(shifted.dtype) - shift
+            residual, shift = residual - step, shift + step
             gram = _gram(shifted - step, weight)
         if self._within is None:
             self._within = gram.astype(np.float64)
@@ -279,7 +250,7 @@ class Moments:
     def _collapse(self) -> None:
         """Join all pieces into one with no residual (Chan, Golub & LeVeque)."""
         mass, residual, centre = (np.array(column) for column in zip(*self._pieces, strict=True))
-        mean = mass @ centre / mass.sum() if mass.sum() else centre[0]
+        mean = centre[0] + (mass @ (centre - centre[0]) / mass.sum() if mass.sum() else 0)  # exact if all are equal
         deviation = np.concatenate([centre - mean, residual])
         self._within += (np.concatenate([mass, -mass])[:, None] * deviation).T @ deviation
         self._pieces = [(float(mass.sum()), np.zeros_like(mean), mean)]
@@ -298,7 +269,6 @@ class Moments:
             self._within = np.zeros_like(other._within)
         self._within += other._within
         self._pieces += other._pieces
-        self._shift = other._shift if self._shift is None else self._shift
 
     def __reduce__(self) -> tuple:
         return Moments.from_state_dict, (self.state_dict(),)
@@ -307,14 +277,57 @@ class Moments:
         return f"Moments(n_rows={self.n_rows}, n_features={self.n_features})"
 
 
-class _Buffer:
-    """Rows less `shift` that wait for their block to fill, and their sum."""
+class _Float32RangeError(Exception):
+    """float32 products of these rows would overflow or vanish."""
 
-    def __init__(self, rows: np.ndarray) -> None:
-        self.rows = rows
-        self.filled = 0
-        self.shift: np.ndarray | None = None
-        self.total: np.ndarray | None = None
+
+@dataclass
+class _LinearSums:
+    """What one reading of some rows gives: scalars, Σ w x̂, and Σ w (x − shift)."""
+
+    scalars: dict[str, float]
+    unit_sum: np.ndarray
+    shifted_sum: np.ndarray
+
+    def __add__(self, other: _LinearSums) -> _LinearSums:
+        scalars = {name: value + other.scalars[name] for name, value in self.scalars.items()}
+        return _LinearSums(scalars, self.unit_sum + other.unit_sum, self.shifted_sum + other.shifted_sum)
+
+
+@dataclass
+class _Buffer:
+    """Rows less `shift` that wait for their block to fill, and their sums."""
+
+    rows: np.ndarray
+    filled: int = 0
+    shift: np.ndarray | None = None
+    sums: _LinearSums | None = None
+
+
+def _linear_sums(
+    rows: np.ndarray, weight: np.ndarray | None, first_row: int, shift: np.ndarray | None, out: np.ndarray
+) -> _LinearSums:
+    """Leave rows − shift in `out`, and sum, a few rows at a time so that each is read from memory once."""
+    unit_sum, shifted_sum = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    norms = np.empty(len(rows))
+    chunk_rows = DIRECT_CHUNK_ROWS if out is rows else CHUNK_ROWS
+    weight = np.ones(len(rows)) if weight is None else weight
+    for start in range(0, len(rows), chunk_rows):
+        chunk = slice(start, start + chunk_rows)
+        x = rows[chunk]
+        norms[chunk] = squared_norms(x, first_row + start)
+        if _needs_float64(x, norms[chunk]):
+            raise _Float32RangeError
+        if shift is not None:
+            np.subtract(x, shift, out=out[chunk])
+        elif out is not rows:
+            np.copyto(out[chunk], x)
+        over_norm = np.divide(weight[chunk], np.sqrt(norms[chunk]), out=np.zeros(len(x)), where=norms[chunk] > 0)
+        unit_sum += over_norm.astype(x.dtype) @ x
+        shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
+    counted = weight[norms > 0]
+    added = (len(rows), len(rows) - len(counted), weight.sum(), weight @ weight, counted.sum(), counted @ counted)
+    return _LinearSums(dict(zip(_SCALARS, (*added[:2], *map(float, added[2:])), strict=True)), unit_sum, shifted_sum)
 
 
 def _block_rows(n_features: int) -> int:
@@ -324,15 +337,17 @@ def _block_rows(n_features: int) -> int:
 def _first_shift(rows: np.ndarray) -> np.ndarray | None:
     """The mean of the first rows if it dominates some feature: a guess that spares squaring the first block twice."""
     first = rows[:FIRST_ROWS].astype(np.float64)
-    mean_square = first.mean(axis=0) ** 2
-    if (mean_square > SHIFT_WHEN_MEAN_SHARE * (mean_square + first.var(axis=0))).any() and np.isfinite(first).all():
-        return first.mean(axis=0).astype(rows.dtype)
+    if not len(first) or not np.isfinite(first).all():
+        return None
+    mean = first[0] + (first - first[0]).mean(axis=0)  # exact for a constant feature
+    if (mean**2 > SHIFT_WHEN_MEAN_SHARE * (mean**2 + first.var(axis=0))).any():
+        return mean.astype(rows.dtype)
     return None
 
 
 def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
     """Whether float32 products of these rows would overflow or vanish."""
-    return rows.dtype == np.float32 and not (norms.max() == 0 or 1e-30 < norms.max() < 1e30)
+    return rows.dtype == np.float32 and bool(((norms > 1e30) | ((norms < 1e-30) & (norms > 0))).any())
 
 
 def _gram(rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

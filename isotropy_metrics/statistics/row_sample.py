@@ -10,6 +10,8 @@ from isotropy_metrics.arrays import as_rows, squared_norms
 
 DEFAULT_SIZE = 10_000
 
+_STATE = ("size", "seed", "n_rows", "n_drawn", "weighted", "keys", "rows", "weight")
+
 
 class RowSample:
     """A uniform sample without replacement of at most `size` rows of a stream; all rows, exactly, while they fit.
@@ -36,6 +38,7 @@ class RowSample:
         self.size = size
         self.seed = seed
         self._n_rows = 0
+        self._n_drawn = 0
         self._threshold = 1.0
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -56,10 +59,11 @@ class RowSample:
         keys = self._generator.random(len(rows))
         chosen = np.flatnonzero(keys < self._threshold)
         self._n_rows += len(rows)
+        self._n_drawn += len(rows)
         self._weighted |= weight is not None
         weight = np.ones(len(rows)) if weight is None else weight
         self._parts.append((keys[chosen], rows[chosen], weight[chosen]))
-        if self.size is not None and sum(len(keys) for keys, _, _ in self._parts) > 2 * self.size:
+        if self.size is not None and sum(len(keys) for keys, _, _ in self._parts) >= 2 * self.size:
             self._compact()
 
     def merge(self, other: RowSample) -> RowSample:
@@ -81,19 +85,20 @@ class RowSample:
         """All that is remembered, as plain numbers and numpy arrays."""
         self._compact()
         keys, rows, weight = self._parts[0] if self._parts else (None, None, None)
-        state = {"size": self.size, "seed": self.seed, "n_rows": self._n_rows, "weighted": self._weighted}
-        return state | {"keys": keys, "rows": rows, "weight": weight}
+        numbers = {"n_rows": self._n_rows, "n_drawn": self._n_drawn, "weighted": self._weighted}
+        return {"size": self.size, "seed": self.seed} | numbers | {"keys": keys, "rows": rows, "weight": weight}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> RowSample:
         """The sample that `state_dict` described."""
-        missing = [n for n in ("size", "seed", "n_rows", "weighted", "keys", "rows", "weight") if n not in state]
+        missing = [name for name in _STATE if name not in state]
         if missing:
             raise ValueError(f"not a state of RowSample: {', '.join(missing)} missing")
         sample = cls(state["size"], state["seed"])
         sample._n_rows = state["n_rows"]
         sample._weighted = state["weighted"]
-        sample._generator.bit_generator.advance(sample._n_rows)
+        sample._n_drawn = state["n_drawn"]
+        sample._generator.bit_generator.advance(sample._n_drawn)
         if state["keys"] is not None:
             sample._parts = [(np.array(state["keys"]), np.array(state["rows"]), np.array(state["weight"]))]
             sample._compact()
@@ -139,9 +144,11 @@ class RowSample:
         keys, rows, weight = self._parts[0]
         if self.size is None or len(keys) <= self.size:
             return
-        smallest = np.sort(np.lexsort((rows.sum(axis=1), keys))[: self.size])
-        self._parts = [(keys[smallest], rows[smallest], weight[smallest])]
-        self._threshold = self._parts[0][0].max()
+        self._threshold = np.partition(keys, self.size - 1)[self.size - 1]
+        below = np.flatnonzero(keys < self._threshold)
+        tied = sorted(np.flatnonzero(keys == self._threshold), key=lambda i: rows[i].tobytes())
+        kept = np.sort(np.concatenate([below, tied[: self.size - len(below)]]).astype(int))
+        self._parts = [(keys[kept], rows[kept], weight[kept])]
 
     def __reduce__(self) -> tuple:
         return RowSample.from_state_dict, (self.state_dict(),)
