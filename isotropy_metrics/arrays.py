@@ -18,7 +18,8 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
 
     Args:
         embeddings: (n_samples, n_features), or (batch, length, n_features) together with `mask`; numpy array,
-            torch tensor on any device, or nested lists. float16 and bfloat16 become float32, integers float64.
+            torch tensor (copied to the host if it lies elsewhere), or nested lists. float16 and bfloat16 become
+            float32, integers float64.
         mask: of the shape of `embeddings` without its last axis; rows where it is zero are left out.
         weight: of the same shape as `mask`; non-negative and finite. Rows of weight zero are left out too.
 

@@ -54,7 +54,8 @@ class EmbeddingMeasurement(evaluate.Measurement):
             raise ValueError(
                 f"num_process={num_process}: processes do not meet through evaluate's lock files here. Load the "
                 "module with num_process=1 in each, and before `compute`, merge over torch.distributed: "
-                "module.statistics = [isotropy_metrics.statistics.distributed.merge_processes(s) for s in module.statistics]"
+                "module.statistics = [merge_processes(statistic) for statistic in module.statistics], from "
+                "isotropy_metrics.statistics.distributed"
             )
         base_names = inspect.signature(evaluate.EvaluationModule).parameters
         self.options = {name: value for name, value in kwargs.items() if name not in base_names}

@@ -341,8 +341,9 @@ def _longest_input(model, tokenizer) -> int:
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     for name, module in model.named_modules():
         # RoBERTa and its family count positions from padding_idx + 1: 514 rows hold 512 tokens
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            limits.append(module.num_embeddings - (-1 if module.padding_idx is None else module.padding_idx) - 1)
+        is_table = name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+        if is_table and module.padding_idx is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)
     return min((n for n in limits if isinstance(n, int) and 0 < n < NO_LIMIT), default=FALLBACK_MAX_LENGTH)
 
 

@@ -159,6 +159,13 @@ def test_directions_without_rows_add_nothing(measured, options, dtype, tolerance
     assert value(measured, rows, **options) == pytest.approx(expected, rel=tolerance)
 
 
+def test_directions_that_repeated_rows_never_take_add_nothing():
+    rows = gaussian(50, 1 / np.arange(1, 401)) + 0.1
+    for options in options_of(effective_rank):
+        expected = value(effective_rank, rows, **options)
+        assert value(effective_rank, np.repeat(rows, 10, axis=0), **options) == pytest.approx(expected, rel=1e-9)
+
+
 @each_measure
 def test_float32_rows_far_from_the_origin_lose_nothing(measured):
     rows = (gaussian(3000, 1 / np.arange(1, 9)) + 1000).astype(np.float32)
@@ -547,7 +554,7 @@ def test_k_equal_variances_are_k_dimensions(dk, scale):
     rows = scale * np.concatenate([np.eye(d)[:k], -np.eye(d)[:k]]) + 0.5
     assert value(isoscore, rows) == pytest.approx((k - 1) / (d - 1), abs=1e-9)
     for measured, options in ((participation_ratio, {}), (effective_rank, {}), (effective_rank, SINGULAR)):
-        assert value(measured, rows, **options) == pytest.approx(k, rel=1e-6)
+        assert value(measured, rows, **options) == pytest.approx(k, rel=1e-9)
 
 
 def test_isoscore_and_participation_ratio_are_one_number():

@@ -14,9 +14,10 @@ BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
 CHUNK_ROWS = 256
+"""Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
+
 DIRECT_CHUNK_ROWS = 1024
-"""Rows that are read once and used for every linear sum while they are in the processor's cache, with and without a
-copy of them."""
+"""The same where the rows need no copy."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
