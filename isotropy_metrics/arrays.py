@@ -73,23 +73,29 @@ def squared_norms(rows: np.ndarray, first_row: int = 0) -> np.ndarray:
         norms[doubtful] = np.einsum("ij,ij->i", suspects, suspects)
     if not np.isfinite(norms).all():
         row = int(np.flatnonzero(~np.isfinite(norms))[0])
-        values = rows[row]
-        bad = values[~np.isfinite(values)]
-        what = (
-            f"holds {bad[0]}" if len(bad) else f"is too large to be squared (largest value {np.abs(values).max():.3g})"
-        )
-        raise ValueError(
-            f"row {first_row + row} of the embeddings {what}; remove such rows or mask them"
-            + (" (float16 overflows above 65504: run the model in bfloat16 or float32)" if len(bad) else ": rescale")
-        )
+        raise ValueError(f"row {first_row + row} of the embeddings {_why_not_squared(rows[row])}")
     return norms
+
+
+def _why_not_squared(row: np.ndarray) -> str:
+    bad = row[~np.isfinite(row)]
+    if not len(bad):
+        return f"is too large to be squared (largest value {np.abs(row).max():.3g}): rescale the embeddings"
+    return (
+        f"holds {bad[0]}: remove such rows or mask them (masked rows are not counted here); float16 overflows above "
+        "65504, then run the model in bfloat16 or float32"
+    )
 
 
 def _as_float_array(embeddings: Any) -> np.ndarray:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(embeddings, torch.Tensor):
+        if embeddings.layout is not torch.strided:
+            raise ValueError(f"embeddings must be a dense tensor, got {embeddings.layout}: call to_dense()")
         tensor = embeddings.detach().cpu()
         embeddings = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    if isinstance(embeddings, np.ma.MaskedArray):
+        raise ValueError("embeddings are a masked array: pass embeddings.data, and the rows that count as mask=")
     if isinstance(embeddings, (str, bytes)):
         raise ValueError("embeddings must be numbers, got text: pass texts as `data=` together with `model_id=`")
     if (
@@ -112,7 +118,7 @@ def _as_float_array(embeddings: Any) -> np.ndarray:
         if array.dtype.itemsize == 8 and array.size and np.abs(array.astype(np.float64)).max() >= MAX_EXACT_INTEGER:
             raise ValueError(f"integer embeddings beyond 2**53 overflow float64 (largest {array.max()}): rescale them")
         return array.astype(np.float64)
-    if array.dtype.kind == "c":
+    if array.dtype.kind in "cmM":
         raise ValueError(f"embeddings must be real numbers, got {array.dtype}")
     if array.dtype in (np.float32, np.float64):
         return array
@@ -132,8 +138,10 @@ def _as_companion(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
         values = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is ragged: it must have shape {shape} to match the embeddings") from error
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be numbers, got {values.dtype}")
+    if values.dtype.kind not in "biuf" or np.isnan(values).any():
+        raise ValueError(
+            f"{name} must be finite numbers, got {values.dtype}" + (" with NaN" if values.dtype.kind == "f" else "")
+        )
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape} to match the embeddings, got {values.shape}")
     return values.reshape(-1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from isotropy_metrics.measures._measure import Measure, measure_of, statistics_for
+from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
 MEASURES: dict[str, Measure] = {}
@@ -69,8 +70,9 @@ def measure(
         (0.99, 0.06, 2000)
     """
     chosen = find_measures(measures)
-    if isinstance(embeddings, (list, tuple)) and embeddings and hasattr(embeddings[0], "state_dict"):
-        statistics = list(embeddings)
+    given = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
+    if given and isinstance(given[0], (Moments, RowSample)):
+        statistics = list(given)
     else:
         statistics = statistics_for(chosen, size=sample_size, seed=seed)
         for statistic in statistics:

@@ -129,7 +129,7 @@ class Moments:
     @property
     def effective_n_rows(self) -> float:
         """(Σ w)² / Σ w² (Kish): the number of rows when all weights are equal."""
-        return self.weight_sum**2 / self._scalars["weight_square_sum"]
+        return self.weight_sum**2 / self._scalars["weight_square_sum"] if self.n_rows else 0.0
 
     @property
     def unit_weight_sum(self) -> float:
@@ -149,7 +149,7 @@ class Moments:
 
     @property
     def scatter(self) -> np.ndarray | None:
-        """Σ w (x − mean)(x − mean)ᵀ, (n_features, n_features)."""
+        """Σ w (x − mean)(x − mean)ᵀ, (n_features, n_features); later rows change this array, do not write to it."""
         self._settle()
         return self._within
 
@@ -163,11 +163,16 @@ class Moments:
         """Eigenvalues of `scatter`, largest first; computed once and kept until new rows come.
 
         None is below zero, and those beyond the rank that n_rows allows are exactly zero.
+
+        Raises:
+            ValueError: there are no rows yet.
         """
+        if not self.n_rows:
+            raise ValueError("there are no rows yet")
         self._settle()
         if self._eigenvalues is None:
             self._eigenvalues = np.clip(np.linalg.eigvalsh(self._within)[::-1], 0, None)
-            self._eigenvalues[max(self.n_rows - 1, 0) :] = 0
+            self._eigenvalues[self.n_rows - 1 :] = 0
         return self._eigenvalues
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:

@@ -116,7 +116,9 @@ class RowSample:
 
     @property
     def rows(self) -> np.ndarray:
-        """The sampled rows, (min(n_rows, size), n_features)."""
+        """The sampled rows, (min(n_rows, size), n_features); ValueError if there are no rows yet."""
+        if not self._parts:
+            raise ValueError("there are no rows yet")
         self._compact()
         return self._parts[0][1]
 
