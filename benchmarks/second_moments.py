@@ -14,6 +14,7 @@ import multiprocessing
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -81,11 +82,12 @@ def seconds(contestant: Callable[[np.ndarray], None], X: np.ndarray) -> float:
     return time.perf_counter() - start
 
 
-def peak_bytes() -> int:
-    """Highest resident size of this process so far."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_megabytes() -> float:
+    """Highest resident size of this process so far (Linux; ru_maxrss would count the parent's)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return float("nan")
 
 
 def extra_megabytes(contestant: Callable[[np.ndarray], None], shape: tuple[int, int], offset: float) -> float:
@@ -93,9 +95,9 @@ def extra_megabytes(contestant: Callable[[np.ndarray], None], shape: tuple[int, 
     X = rows_of(shape, offset)
     contestant(X[:2000])
     floor(X)
-    before = peak_bytes()
+    before = peak_megabytes()
     contestant(X)
-    return (peak_bytes() - before) / 1e6
+    return peak_megabytes() - before
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,23 +97,25 @@ def _layers(text: str) -> str | list[int]:
 
 
 def _print_summary(results: Any, output: str) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from isotropy_metrics.study.report import format_number, value_key
 
     rows = results.treatments
-    table = Table(title=f"{results.protocol['model']}, layer {results.protocol['layer_treated']}")
-    table.add_column("")
+    title = f"{results.protocol['model']}, layer {results.protocol['layer_treated']}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for row in rows:
-        treatment = "" if row["treatment"] == "baseline" else f"\n{row['treatment']}"
-        table.add_column(f"{row['checkpoint']}{treatment}", justify="right")
+        treatment = [] if row["treatment"] == "baseline" else textwrap.wrap(row["treatment"], 7)
+        table.add_column("\n".join([row["checkpoint"], *treatment]), justify="right")
     table.add_row("Spearman × 100", *(f"{row['spearman']:.2f}" for row in rows))
-    table.add_row("95 % interval", *(f"{row['spearman_low']:.1f}–{row['spearman_high']:.1f}" for row in rows))
+    table.add_row("95 % interval", *(f"{row['spearman_low']:.0f}–{row['spearman_high']:.0f}" for row in rows))
     for each in MEASURES.values():
         key = value_key(each, rows[0])
         if key in rows[0]:
-            table.add_row(key.replace("_", " "), *(format_number(row[key]) for row in rows))
+            table.add_row(key.replace("_", " "), *(format_number(row[key], digits=3) for row in rows))
     console = Console()
     console.print(table)
     console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)

@@ -57,8 +57,8 @@ def value_key(measure: Measure, row: dict[str, Any]) -> str:
     return f"{measure.name}_log10" if f"{measure.name}_log10" in row else measure.name
 
 
-def format_number(value: float | None) -> str:
-    """Four significant digits; a dash for a missing value."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """So many significant digits; a dash for a missing value."""
     if value is None:
         return "–"
-    return f"{value}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value}" if isinstance(value, int) else f"{value:.{digits}g}"

@@ -1,0 +1,11 @@
+"""A measure through Hugging Face evaluate, from texts and a model."""
+
+import evaluate
+
+import isotropy_metrics
+from isotropy_metrics.study.bundled import minilm_path
+
+isotropy_metrics.register()
+texts = ["A man is playing a guitar.", "Two dogs run through the snow.", "The market fell by three percent."]
+isoscore = evaluate.load("isoscore", unbiased=True)
+print(isoscore.compute(data=texts, model_id=str(minilm_path()), layer=-1))

@@ -1,0 +1,40 @@
+"""What the README, the examples and the benchmark say is what the code does (README's sessions run as doctests)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isotropy_metrics.measures._table import with_table
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_table_of_measures_is_the_generated_one():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(text) == text, "run `make readme`"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path, minilm_path, stsb_folder):
+    done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_benchmark_runs_beside_its_floor():
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.second_moments",
+        "--rows",
+        "5000",
+        "--features",
+        "32",
+        "--rounds",
+        "1",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("x floor") == 8
