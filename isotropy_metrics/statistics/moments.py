@@ -321,13 +321,14 @@ def _linear_sums(
     for start in range(0, len(rows), chunk_rows):
         chunk = slice(start, start + chunk_rows)
         x = rows[chunk]
+        if shift is None and out is not rows:
+            np.copyto(out[chunk], x)
+            x = out[chunk]
         norms[chunk] = squared_norms(x, first_row + start)
         if _needs_float64(x, norms[chunk]):
             raise _Float32RangeError
         if shift is not None:
             np.subtract(x, shift, out=out[chunk])
-        elif out is not rows:
-            np.copyto(out[chunk], x)
         over_norm = np.divide(weight[chunk], np.sqrt(norms[chunk]), out=np.zeros(len(x)), where=norms[chunk] > 0)
         unit_sum += over_norm.astype(x.dtype) @ x
         shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +116,7 @@ _READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parqu
 
 def _split(table: pandas.DataFrame, seed: int) -> dict[str, pandas.DataFrame]:
     if "split" in table.columns:
-        return {part: table[table["split"].isin(names)] for part, names in SPLITS.items()}
+        return {part: table[table["split"] == _first_of(names, set(table["split"]))] for part, names in SPLITS.items()}
     held_out = np.zeros(len(table), dtype=bool)
     held_out[np.random.default_rng(seed).permutation(len(table))[: round(TEST_SHARE * len(table))]] = True
     return {"train": table[~held_out], "test": table[held_out]}
@@ -126,11 +126,14 @@ def _from_hub(dataset: str) -> dict[str, pandas.DataFrame]:
     from datasets import load_dataset
 
     splits = load_dataset(dataset)
-    found = {part: next((name for name in names if name in splits), None) for part, names in SPLITS.items()}
-    for part, name in found.items():
-        if name is None:
-            raise ValueError(f"{dataset} has no {part} split, it has: {', '.join(splits)}")
-    return {part: splits[name].to_pandas() for part, name in found.items()}
+    return {part: splits[_first_of(names, splits)].to_pandas() for part, names in SPLITS.items()}
+
+
+def _first_of(names: Sequence[str], splits: Iterable[str]) -> str:
+    found = [name for name in names if name in splits]
+    if not found:
+        raise ValueError(f"the data have no split {' or '.join(names)}, they have: {', '.join(map(str, splits))}")
+    return found[0]
 
 
 def _pairs_of(table: pandas.DataFrame, columns: Sequence[str], where: str) -> TextPairs:
