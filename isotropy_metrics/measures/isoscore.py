@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from isotropy_metrics.measures._degenerate import nan_because, warn_of_few_rows
 from isotropy_metrics.measures._measure import measure_of
@@ -58,13 +58,12 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
         >>> {key: round(value, 3) for key, value in isoscore(X).items()}
         {'isoscore': 0.5, 'dimensions_used': 2.0, 'n_samples': 6, 'n_features': 3}
     """
-    scatter, d = moments.scatter, moments.n_features
+    d = moments.n_features
     if d == 1:
         return nan_because("isoscore", "one feature has no isotropy", "dimensions_used")
-    trace = float(np.trace(scatter))
-    if not trace > 0:
+    trace, square = 1.0, moments.purity
+    if math.isnan(square):
         return nan_because("isoscore", "all rows are the same", "dimensions_used")
-    trace, square = 1.0, float(np.square(scatter / trace).sum())
     n = moments.effective_n_rows - 1
     if unbiased:
         if n <= 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from isotropy_metrics.measures._degenerate import nan_because, warn_of_few_rows
 from isotropy_metrics.measures._measure import measure_of
@@ -48,9 +48,7 @@ def participation_ratio(moments: Moments) -> dict[str, float]:
         >>> round(participation_ratio(X)["participation_ratio"], 6)
         2.0
     """
-    scatter = moments.scatter
-    trace = float(np.trace(scatter))
-    if not trace > 0:
+    if math.isnan(moments.purity):
         return nan_because("participation_ratio", "all rows are the same")
     warn_of_few_rows("participation_ratio", moments, "nd/(n + d)", "see isoscore(..., unbiased=True)")
-    return {"participation_ratio": 1 / float(np.square(scatter / trace).sum())}
+    return {"participation_ratio": 1 / moments.purity}

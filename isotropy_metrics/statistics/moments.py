@@ -22,7 +22,7 @@ DIRECT_CHUNK_ROWS = 1024
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
 
-FIRST_ROWS = 64
+FIRST_ROWS = 16
 """Rows looked at to guess whether the next ones need a shift."""
 
 MOST_PIECES = 256
@@ -62,6 +62,7 @@ class Moments:
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._buffer: _Buffer | None = None
         self._eigenvalues: np.ndarray | None = None
+        self._purity: float | None = None
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
         """Add rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
@@ -159,6 +160,20 @@ class Moments:
         return self._unit_sum
 
     @property
+    def purity(self) -> float:
+        """tr(scatter²) / tr(scatter)² = Σλ² / (Σλ)², from 1/n_features to 1; NaN if all rows are the same."""
+        self._settle()
+        if self._purity is None:
+            trace = float(np.trace(self._within)) if self.n_rows else 0.0
+            if not trace > 0:
+                self._purity = float("nan")
+            elif 1e-100 < trace < 1e100:
+                self._purity = float(np.vdot(self._within, self._within)) / trace**2
+            else:
+                self._purity = float(np.square(self._within / trace).sum())
+        return self._purity
+
+    @property
     def eigenvalues(self) -> np.ndarray:
         """Eigenvalues of `scatter`, largest first; computed once and kept until new rows come.
 
@@ -243,7 +258,7 @@ class Moments:
         else:
             self._within += gram
         self._pieces.append((mass, residual, shift + residual))
-        self._eigenvalues = None
+        self._eigenvalues = self._purity = None
         if len(self._pieces) >= MOST_PIECES:
             self._collapse()
 
@@ -265,15 +280,16 @@ class Moments:
         other._settle()
         if other.n_features is None:
             return
-        self._eigenvalues = None
+        self._eigenvalues = self._purity = None
         for name in _SCALARS:
             self._scalars[name] += other._scalars[name]
         if self._unit_sum is None:
             self._unit_sum = np.zeros(other.n_features)
         self._unit_sum += other._unit_sum
         if self._within is None:
-            self._within = np.zeros_like(other._within)
-        self._within += other._within
+            self._within = other._within.copy()
+        else:
+            self._within += other._within
         self._pieces += other._pieces
 
     def __reduce__(self) -> tuple:
