@@ -17,7 +17,7 @@ test: $(VENV)/test.installed
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/test.installed
-	$(BIN)/python -m benchmarks.second_moments
+	$(BIN)/python -m benchmarks.second_moments --rounds 15
 
 readme: $(VENV)/test.installed
 	$(BIN)/python -m isotropy_metrics.measures._table README.md

@@ -29,6 +29,7 @@ from transformers import (
 
 from isotropy_metrics.hidden_states import HiddenStates, embed, load_model, stream_hidden_states
 
+SIZES = {"layers": 2, "attention_heads": 2, "ffn_dim": 32}
 WORDS = "the a cat dog sat ran on under mat tree and very old small big house red green slept all day".split()
 TEXTS = [
     "the cat sat on the mat",
@@ -84,9 +85,6 @@ def bart():
     return BartForConditionalGeneration(config), tokenizer
 
 
-SIZES = {"layers": 2, "attention_heads": 2, "ffn_dim": 32}
-
-
 def t5():
     tokenizer = word_tokenizer(["<pad>", "</s>"], "$A </s>", "<unk>", pad_token="<pad>", eos_token="</s>")
     config = T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
@@ -136,12 +134,6 @@ def plain_states(model, tokenizer, text):
     runs = model.get_encoder() if model.config.is_encoder_decoder else model
     states = runs(**inputs, output_hidden_states=True).hidden_states
     return inputs["input_ids"][0].numpy(), [state[0] for state in states]
-
-
-def unknown_is_content(tokenizer):
-    return tokenizer.unk_token_id != tokenizer.special_tokens_map.get("eos_token", None) and (
-        tokenizer.unk_token != tokenizer.special_tokens_map.get("eos_token")
-    )
 
 
 def collect(model, tokenizer, texts, **options):
@@ -241,10 +233,14 @@ def test_rows_are_ordinary_tensors(minilm):
             assert rows.dtype == torch.float32 and rows.device == minilm[0].device
 
 
-def test_the_consumer_is_not_in_inference_mode(minilm):
+def test_the_forward_pass_is_in_inference_mode_and_the_consumer_is_not(minilm):
+    inside = []
+    hook = minilm[0].register_forward_hook(lambda *_: inside.append(torch.is_inference_mode_enabled()))
     for _ in stream_hidden_states(minilm[0], TEXTS, tokenizer=minilm[1], batch_size=4, progress=False):
         assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
+    hook.remove()
+    assert inside == 3 * [True]
 
 
 def test_one_forward_pass_per_batch_longest_first_and_without_the_head():
@@ -431,8 +427,9 @@ def test_long_texts_are_cut_with_one_warning(minilm):
     assert cut[-1] == tokenizer.sep_token_id
 
 
-@pytest.mark.parametrize(("any_model", "limit"), [("roberta", 24), ("gpt2", 24), ("bart", 24), ("t5", 512)],
-                         indirect=["any_model"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("any_model", "limit"), [("roberta", 24), ("gpt2", 24), ("bart", 24), ("t5", 512)], indirect=["any_model"]
+)
 def test_the_default_length_is_what_the_positions_allow(any_model, limit):
     model, tokenizer, _ = any_model
     with pytest.warns(UserWarning, match=f"1 of 2 texts were cut to max_length={limit} "):
@@ -440,7 +437,7 @@ def test_the_default_length_is_what_the_positions_allow(any_model, limit):
     assert np.bincount(text_index)[0] == limit
 
 
-def test_the_tokenizer_can_set_a_smaller_length(any_roberta=None):
+def test_the_tokenizer_can_set_a_smaller_length():
     model, tokenizer = roberta()
     tokenizer.model_max_length = 10
     with pytest.warns(UserWarning, match="cut to max_length=10 "):
