@@ -73,6 +73,6 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
             return nan_because("isoscore", f"{moments.n_rows} rows are too few to estimate tr(Σ²)", "dimensions_used")
         trace = trace - 2 / n * square
     else:
-        warn_of_few_rows("isoscore", moments, "n/(n + d)", "pass unbiased=True")
+        warn_of_few_rows("isoscore", moments, f"{(n + 1) / (n + 1 + d):.2g}", "pass unbiased=True")
     score = (trace / square - 1) / (d - 1)
     return {"isoscore": score, "dimensions_used": score * (d - 1) + 1}

@@ -50,5 +50,6 @@ def participation_ratio(moments: Moments) -> dict[str, float]:
     """
     if math.isnan(moments.purity):
         return nan_because("participation_ratio", "all rows are the same")
-    warn_of_few_rows("participation_ratio", moments, "nd/(n + d)", "see isoscore(..., unbiased=True)")
+    n, d = moments.effective_n_rows, moments.n_features
+    warn_of_few_rows("participation_ratio", moments, f"{n * d / (n + d):.3g}", "see isoscore(..., unbiased=True)")
     return {"participation_ratio": 1 / moments.purity}

@@ -363,9 +363,9 @@ def _first_shift(rows: np.ndarray) -> np.ndarray | None:
     if not len(first) or not np.isfinite(first).all():
         return None
     mean = first[0] + (first - first[0]).mean(axis=0)  # exact for a constant feature
-    if (mean**2 > SHIFT_WHEN_MEAN_SHARE * (mean**2 + first.var(axis=0))).any():
-        return mean.astype(rows.dtype)
-    return None
+    with np.errstate(over="ignore"):  # rows that are too large are refused when their norms are read
+        dominated = mean**2 > SHIFT_WHEN_MEAN_SHARE * (mean**2 + first.var(axis=0))
+    return mean.astype(rows.dtype) if dominated.any() else None
 
 
 def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
