@@ -38,6 +38,7 @@ def test_output_is_a_report_with_its_figures_and_every_number(small_study):
     for fact in ("model", "revision", "dataset", "layer_treated", "pooling", "n_samples", "n_features", "seed"):
         assert fact in results.protocol
     assert results.protocol["versions"]["torch"]
+    assert ["gain" in row for row in results.treatments] == [False] + 5 * [True]
     assert StudyResults.load(output / "results.json") == results
     assert not list(output.parent.glob(".out-*"))
 
@@ -142,6 +143,20 @@ def test_spearman_is_scipys_and_its_interval_holds_it():
     result = spearman(similarities, scores)
     assert result["spearman"] == pytest.approx(100 * spearmanr(similarities, scores)[0])
     assert result["spearman_low"] < result["spearman"] < result["spearman_high"]
+    assert "gain" not in result
+
+
+def test_gain_is_resampled_pairwise():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=300)
+    worse = scores + rng.normal(size=300)
+    better = worse - 0.1 * (worse - scores)
+    result = spearman(better, scores, compared_with=worse)
+    assert result["gain"] == pytest.approx(result["spearman"] - spearman(worse, scores)["spearman"])
+    assert 0 < result["gain_low"] < result["gain"] < result["gain_high"]
+    assert result["gain_high"] - result["gain_low"] < (result["spearman_high"] - result["spearman_low"]) / 2
+    same = spearman(worse, scores, compared_with=worse)
+    assert same["gain"] == same["gain_low"] == same["gain_high"] == 0
 
 
 @pytest.mark.parametrize(

@@ -15,23 +15,40 @@ def cosine_similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(products, lengths, out=np.zeros(len(products)), where=lengths > 0)
 
 
-def spearman(similarities: np.ndarray, scores: np.ndarray, seed: int = 0) -> dict[str, float]:
+def spearman(
+    similarities: np.ndarray, scores: np.ndarray, seed: int = 0, compared_with: np.ndarray | None = None
+) -> dict[str, float]:
     """Spearman's rank correlation in percent, with a bootstrap interval over the pairs.
 
+    Args:
+        similarities: of the pairs, (n_pairs,).
+        scores: people's, (n_pairs,).
+        seed: of the resamples.
+        compared_with: other similarities of the same pairs, (n_pairs,).
+
     Returns:
-        `spearman`, `spearman_low` and `spearman_high` (percentiles of 1000 resamples, 95 %). One seed draws the same
-        pairs for every model, so that intervals of differences can be paired.
+        `spearman`, `spearman_low`, `spearman_high`, and with `compared_with` the difference from its correlation:
+        `gain`, `gain_low`, `gain_high`, resampled pairwise. The limits are percentiles of 1000 resamples, 95 %.
     """
     from scipy.stats import rankdata
 
     def correlation(x: np.ndarray, y: np.ndarray) -> float:
         return 100 * float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
-    draws = np.random.default_rng(seed).integers(len(scores), size=(N_RESAMPLES, len(scores)))
-    resampled = [correlation(similarities[draw], scores[draw]) for draw in draws if np.ptp(scores[draw]) > 0]
+    candidates = [similarities] if compared_with is None else [similarities, compared_with]
+    rng = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(N_RESAMPLES):
+        draw = rng.integers(len(scores), size=len(scores))
+        if np.ptp(scores[draw]) > 0:
+            resampled.append([correlation(candidate[draw], scores[draw]) for candidate in candidates])
+    values, resampled = [correlation(candidate, scores) for candidate in candidates], np.array(resampled)
+    result = _with_limits("spearman", values[0], resampled[:, 0])
+    if compared_with is not None:
+        result |= _with_limits("gain", values[0] - values[1], resampled[:, 0] - resampled[:, 1])
+    return result
+
+
+def _with_limits(name: str, value: float, resampled: np.ndarray) -> dict[str, float]:
     low, high = np.percentile(resampled, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
-    return {
-        "spearman": correlation(similarities, scores),
-        "spearman_low": float(low),
-        "spearman_high": float(high),
-    }
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -24,9 +24,10 @@ def compare_treatments(
     """One row per checkpoint and treatment: Spearman on the held-out pairs, and the measures of the treated tokens.
 
     Treatments are fitted on the tokens of training texts (`fitting_spaces`) and applied to the held-out tokens; a text
-    is the mean of its treated tokens, a pair the cosine of its two texts.
+    is the mean of its treated tokens, a pair the cosine of its two texts. `gain` is the difference from the
+    checkpoint's own baseline; for the baseline of the second checkpoint, from that of the first.
     """
-    rows = []
+    rows, baseline = [], None
     for checkpoint, space in spaces.items():
         for name, treatment in TREATMENTS.items():
             treated = space.rows
@@ -39,7 +40,8 @@ def compare_treatments(
             similarities = cosine_similarities(texts[: len(pairs)], texts[len(pairs) :])
             rows.append(
                 {"checkpoint": checkpoint, "treatment": name, "directions_removed": removed}
-                | spearman(similarities, pairs.scores, seed)
+                | spearman(similarities, pairs.scores, seed, baseline)
                 | measure(treated, measures, seed=seed)
             )
+            baseline = similarities if treatment is None else baseline
     return rows
