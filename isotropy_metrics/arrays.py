@@ -20,7 +20,7 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
         embeddings: (n_samples, n_features), or (batch, length, n_features) together with `mask`; numpy array,
             torch tensor (copied to the host if it lies elsewhere), or nested lists. float16 and bfloat16 become
             float32, integers float64.
-        mask: of the shape of `embeddings` without its last axis; rows where it is zero are left out.
+        mask: 0 and 1, of the shape of `embeddings` without its last axis; rows where it is 0 are left out.
         weight: of the same shape as `mask`; non-negative and finite. Rows of weight zero are left out too.
 
     Returns:
@@ -51,7 +51,7 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
         weight = _as_companion(weight, "weight", outer).astype(np.float64)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError("weight must be finite and non-negative: it holds NaN, inf or a negative number")
-    keep = np.ones(len(rows), dtype=bool) if mask is None else _as_companion(mask, "mask", outer).astype(bool)
+    keep = np.ones(len(rows), dtype=bool) if mask is None else _as_mask(mask, outer)
     if weight is not None:
         keep = keep & (weight > 0)
     if not keep.all():
@@ -128,6 +128,15 @@ def _as_float_array(embeddings: Any) -> np.ndarray:
         return array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(f"embeddings must be numbers, got dtype {array.dtype}") from error
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    mask = _as_companion(mask, "mask", shape)
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            "mask must hold 0 and 1 only: of an additive mask pass mask == 0, and for weights use weight="
+        )
+    return mask.astype(bool)
 
 
 def _as_companion(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:

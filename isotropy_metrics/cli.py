@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--finetuned", help="second checkpoint, Hub id or folder; none: fine-tune here", default=argparse.SUPPRESS)
     add("--dataset", default="stsb", help="stsb, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
     add("--columns", default="sentence1,sentence2,score", help="two text columns and the score column")
-    add("--layers", default="all", help='"all", or numbers: 0,6,-1; the last one is treated and scored')
+    add("--layers", default="all", help='"all", or numbers: 0,6 or --layers=-1; the highest is treated')
     add("--measures", default=",".join(MEASURES), help="names, comma-separated")
     add("--max-rows", type=int, help="most held-out pairs", default=argparse.SUPPRESS)
     add("--max-train-rows", type=int, help="most training pairs", default=argparse.SUPPRESS)
@@ -76,22 +76,32 @@ def _unregister(options: argparse.Namespace) -> None:
 
 def _study(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name not in ("command", "quiet")}
-    given["columns"] = given["columns"].split(",")
-    given["measures"] = given["measures"].split(",")
+    given["columns"] = _words(given["columns"])
+    given["measures"] = _words(given["measures"])
     given["layers"] = _layers(given["layers"])
     try:
+        import rich  # noqa: F401  (needed at the end: better missed now)
+
         from isotropy_metrics.study import run_study
     except ImportError as error:
         raise ImportError(f"{error}; the study needs: pip install 'isotropy-metrics[study]'") from error
+    if options.quiet:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
     results = run_study(**given, progress=not options.quiet)
     _print_summary(results, options.output)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _layers(text: str) -> str | list[int]:
     if text == "all":
         return text
     try:
-        return [int(number) for number in text.split(",")]
+        return [int(number) for number in _words(text)]
     except ValueError:
         raise ValueError(f'--layers must be "all" or numbers like 0,6,-1; got {text!r}') from None
 
@@ -101,7 +111,7 @@ def _print_summary(results: Any, output: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from isotropy_metrics.study.report import format_number, value_key
+    from isotropy_metrics.study.tables import format_interval, format_number, value_key
 
     rows = results.treatments
     title = f"{results.protocol['model']}, layer {results.protocol['layer_treated']}"
@@ -110,14 +120,17 @@ def _print_summary(results: Any, output: str) -> None:
     for row in rows:
         treatment = [] if row["treatment"] == "baseline" else textwrap.wrap(row["treatment"], 7)
         table.add_column("\n".join([row["checkpoint"], *treatment]), justify="right")
-    table.add_row("Spearman × 100", *(f"{row['spearman']:.2f}" for row in rows))
-    table.add_row("95 % interval", *(f"{row['spearman_low']:.0f}–{row['spearman_high']:.0f}" for row in rows))
+    table.add_row("Spearman × 100", *(format_interval(row, "spearman", "{:.2f}") for row in rows))
+    table.add_row("95 % interval", *(format_interval(row, "spearman", "{1:.0f}–{2:.0f}") for row in rows))
     for each in MEASURES.values():
         key = value_key(each, rows[0])
         if key in rows[0]:
             table.add_row(key.replace("_", " "), *(format_number(row[key], digits=3) for row in rows))
     console = Console()
     console.print(table)
+    sampled, all_rows = results.layers[0].get("n_sampled"), results.protocol["n_samples"]
+    if sampled:
+        console.print(f"measures of rows are of {sampled} of {all_rows} token vectors", highlight=False)
     console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)
 
 

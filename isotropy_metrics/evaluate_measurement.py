@@ -10,6 +10,11 @@ import datasets
 import evaluate
 
 from isotropy_metrics.measures import Measure, find_measures, measure, statistics_for
+from isotropy_metrics.statistics import Moments, RowSample
+from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
+
+SEVERAL = "isotropy_metrics"
+"""Name of a module of several measures."""
 
 INPUTS = """
 Args:
@@ -44,7 +49,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         self,
         config_name: str | None = None,
         *,
-        sample_size: int | None = 10_000,
+        sample_size: int | None = DEFAULT_SIZE,
         seed: int | None = None,
         num_process: int = 1,
         process_id: int = 0,
@@ -61,7 +66,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         self.options = {name: value for name, value in kwargs.items() if name not in base_names}
         _options_of_each(self.measures, self.options)
         self._sample = {"size": sample_size, "seed": 0 if seed is None else seed}
-        self._arguments = {"sample_size": sample_size, "seed": seed, **kwargs}
+        self._arguments = {"config_name": config_name, "sample_size": sample_size, "seed": seed, **kwargs}
         self.statistics = statistics_for(self.measures, **self._sample)
         base = {name: value for name, value in kwargs.items() if name in base_names}
         super().__init__(config_name, seed=self._sample["seed"], process_id=process_id, **base)
@@ -95,8 +100,7 @@ class EmbeddingMeasurement(evaluate.Measurement):
         ```
         """
         self._refuse_inputs(kwargs)
-        for statistic in self.statistics:
-            statistic.update(embeddings, mask=mask, weight=weight)
+        _update(self.statistics, embeddings, mask=mask, weight=weight)
 
     def add(self, *, embeddings: Any = None, weight: Any = None, **kwargs: Any) -> None:
         """Add one row to the statistics.
@@ -156,35 +160,39 @@ class EmbeddingMeasurement(evaluate.Measurement):
             raise ValueError("pass embeddings, or data and model_id, not both")
         if (data is None) != (model_id is None):
             raise ValueError("texts need a model: pass data=[...] together with model_id=..., a Hub id or a folder")
-        if embeddings is not None:
-            self.add_batch(embeddings=embeddings, mask=mask, weight=weight)
-        if data is not None:
-            from isotropy_metrics.hidden_states import stream_hidden_states
+        if embeddings is None and (mask is not None or weight is not None):
+            raise ValueError("mask and weight belong to embeddings: pass them together")
+        statistics = self.statistics
+        if embeddings is not None or data is not None:
+            statistics = statistics_for(self.measures, **self._sample, stream=1 if len(self) else 0)
+            if embeddings is not None:
+                _update(statistics, embeddings, mask=mask, weight=weight)
+            else:
+                from isotropy_metrics.hidden_states import stream_hidden_states
 
-            batches = stream_hidden_states(
-                model_id,
-                data,
-                tokenizer=tokenizer,
-                layers=layer,
-                pooling=pooling,
-                batch_size=batch_size,
-                max_length=max_length,
-                device=device,
-                revision=revision,
-            )
-            of_texts = statistics_for(self.measures, **self._sample)
-            for batch in batches:
-                for rows in batch.layers.values():
-                    for statistic in of_texts:
-                        statistic.update(rows)
-            for statistic, of_text in zip(self.statistics, of_texts, strict=True):
-                statistic.merge(of_text)
-        if len(self) == 0:
+                batches = stream_hidden_states(
+                    model_id,
+                    data,
+                    tokenizer=tokenizer,
+                    layers=layer,
+                    pooling=pooling,
+                    batch_size=batch_size,
+                    max_length=max_length,
+                    device=device,
+                    revision=revision,
+                )
+                for batch in batches:
+                    for rows in batch.layers.values():
+                        _update(statistics, rows)
+            if len(self):
+                for statistic, before in zip(statistics, self.statistics, strict=True):
+                    statistic.merge(before)
+        if statistics[0].n_rows == 0:
             raise ValueError(
                 "no embeddings to measure: call `add` or `add_batch` at least once before `compute`, or pass "
                 "compute(embeddings=...)"
             )
-        result = measure(self.statistics, self.measures, options=options)
+        result = measure(statistics, self.measures, options=options)
         self.statistics = statistics_for(self.measures, **self._sample)
         return result
 
@@ -198,20 +206,29 @@ class EmbeddingMeasurement(evaluate.Measurement):
 
     def __reduce__(self) -> tuple:
         names = [each.name for each in self.measures]
-        return _restore, (names, self._arguments, [statistic.state_dict() for statistic in self.statistics])
+        return _restore, (
+            names if self.name == SEVERAL else names[0],
+            self._arguments,
+            [statistic.state_dict() for statistic in self.statistics],
+        )
 
 
 def module_class(measures: str | Sequence[str]) -> type[EmbeddingMeasurement]:
     """The evaluation module of one measure by name, or of several that share one pass."""
     chosen = find_measures(measures)
-    name = chosen[0].name if isinstance(measures, str) else "isotropy_metrics"
+    name = chosen[0].name if isinstance(measures, str) else SEVERAL
     class_name = "".join(word.capitalize() for word in name.split("_"))
     facts = {"measures": tuple(chosen), "__doc__": chosen[0].__doc__, "__module__": __name__}
     return type(class_name, (EmbeddingMeasurement,), facts)
 
 
-def _restore(names: list[str], arguments: dict[str, Any], states: list[dict[str, Any]]) -> EmbeddingMeasurement:
-    module = module_class(names if len(names) > 1 else names[0])(**arguments)
+def _update(statistics: Sequence[Moments | RowSample], embeddings: Any, **of_rows: Any) -> None:
+    for statistic in statistics:
+        statistic.update(embeddings, **of_rows)
+
+
+def _restore(names: str | list[str], arguments: dict[str, Any], states: list[dict[str, Any]]) -> EmbeddingMeasurement:
+    module = module_class(names)(**arguments)
     module.statistics = [
         type(statistic).from_state_dict(state) for statistic, state in zip(module.statistics, states, strict=True)
     ]

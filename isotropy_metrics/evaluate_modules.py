@@ -118,7 +118,7 @@ def _write_scripts() -> None:
         for package in (root, folder, target):
             (package / "__init__.py").touch()
         beside = target / f"{name}.py.partial"
-        beside.write_text(SCRIPT.format(mark=MARK, name=name, folder=folder), encoding="utf-8")
+        beside.write_text(SCRIPT.format(mark=MARK, name=name, folder=folder.as_posix()), encoding="utf-8")
         os.replace(beside, target / f"{name}.py")
 
 

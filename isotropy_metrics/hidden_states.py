@@ -158,7 +158,7 @@ def stream_hidden_states(
     names = ["input_ids"] + ["token_type_ids"] * ("token_type_ids" in accepted)
     options = {"use_cache": False} if "use_cache" in accepted else {}
 
-    limit = _longest_input(model, tokenizer) if max_length is None else max_length
+    limit = longest_input(model, tokenizer) if max_length is None else max_length
     if limit <= tokenizer.num_special_tokens_to_add():
         added = tokenizer.num_special_tokens_to_add()
         raise ValueError(f"max_length={limit} leaves no room for text: the tokenizer adds {added} special tokens")
@@ -335,7 +335,7 @@ def special_token_ids(tokenizer) -> list[int]:
     return [number for number in set(tokenizer.all_special_ids) if number is not None and number != spared]
 
 
-def _longest_input(model, tokenizer) -> int:
+def longest_input(model, tokenizer) -> int:
     """Returns how many tokens tokenizer and model both allow, 512 where neither says."""
     torch, _, _ = _backends()
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
@@ -380,6 +380,9 @@ def _resolved_layers(layers: list[int] | None, last: int) -> list[int]:
 
 
 def _from_pretrained(auto_class, what: str, name, revision):
+    path = os.fspath(name)
+    if not os.path.isdir(path) and (path.startswith((".", "~", os.sep)) or path.count("/") > 1):
+        raise OSError(f"cannot load the {what}: there is no folder {path!r}")
     try:
         return auto_class.from_pretrained(name, revision=revision)
     except ImportError:

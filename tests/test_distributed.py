@@ -16,7 +16,7 @@ def work(rank, world_size, folder):
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size
     )
     start, end = SPLITS[world_size][rank]
-    statistics = [Moments(), RowSample(size=2000), RowSample(size=100)]
+    statistics = [Moments(), RowSample(size=2000, stream=rank), RowSample(size=100, stream=rank)]
     for statistic in statistics:
         statistic.update(X[start:end])
     before = [statistic.n_rows for statistic in statistics]

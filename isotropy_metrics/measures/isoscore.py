@@ -61,18 +61,18 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
     d = moments.n_features
     if d == 1:
         return nan_because("isoscore", "one feature has no isotropy", "dimensions_used")
-    trace, square = 1.0, moments.purity
-    if math.isnan(square):
+    t, q = 1.0, moments.purity  # tr(S)² and tr(S²), both over tr(S)²
+    if math.isnan(q):
         return nan_because("isoscore", "all rows are the same", "dimensions_used")
     n = moments.effective_n_rows - 1
     if unbiased:
         if n <= 1:
             raise ValueError(f"the unbiased isoscore needs at least 3 rows, got {moments.n_rows}")
-        square = n**2 / ((n - 1) * (n + 2)) * (square - trace / n)
-        if square <= 0:
+        q = n**2 / ((n - 1) * (n + 2)) * (q - t / n)
+        if q <= 0:
             return nan_because("isoscore", f"{moments.n_rows} rows are too few to estimate tr(Σ²)", "dimensions_used")
-        trace = trace - 2 / n * square
+        t = t - 2 / n * q
     else:
         warn_of_few_rows("isoscore", moments, f"{(n + 1) / (n + 1 + d):.2g}", "pass unbiased=True")
-    score = (trace / square - 1) / (d - 1)
+    score = (t / q - 1) / (d - 1)
     return {"isoscore": score, "dimensions_used": score * (d - 1) + 1}

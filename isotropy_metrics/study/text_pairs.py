@@ -69,13 +69,12 @@ def load_pairs(
     if dataset == STSB:
         return _stsb("train"), _stsb("test")
     path = Path(dataset)
-    if path.suffix in _READERS:
+    if path.suffix in ENDINGS:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        table = _READERS[path.suffix](path)
-        parts = _split(table, seed)
+        parts = _split(_read(path), seed)
     elif path.exists():
-        raise ValueError(f"{path} must be one of {', '.join(_READERS)}")
+        raise ValueError(f"{path} must be one of {', '.join(ENDINGS)}")
     else:
         parts = _from_hub(dataset)
     return tuple(_pairs_of(part, columns, f"{dataset} ({split})") for split, part in parts.items())
@@ -87,31 +86,26 @@ def _stsb(split: str) -> TextPairs:
     return TextPairs([row[5] for row in rows], [row[6] for row in rows], np.array([float(row[4]) for row in rows]))
 
 
-def _read_csv(path: Path) -> pandas.DataFrame:
+def _read(path: Path) -> pandas.DataFrame:
+    """The table as text: pandas would take the word "None" for a missing value and a text of digits for a number."""
     import pandas
 
-    return pandas.read_csv(path)
+    as_text = {"dtype": str, "keep_default_na": False, "index_col": False}
+    try:
+        if path.suffix == ".csv":
+            return pandas.read_csv(path, **as_text)
+        if path.suffix == ".tsv":
+            return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **as_text)
+        if path.suffix == ".jsonl":
+            return pandas.read_json(path, lines=True, dtype=False)
+        return pandas.read_parquet(path)
+    except (ValueError, OSError, pandas.errors.ParserWarning) as error:
+        raise ValueError(
+            f"cannot read {path} ({error}): it must be UTF-8, and csv and tsv need a header line"
+        ) from error
 
 
-def _read_tsv(path: Path) -> pandas.DataFrame:
-    import pandas
-
-    return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
-
-
-def _read_jsonl(path: Path) -> pandas.DataFrame:
-    import pandas
-
-    return pandas.read_json(path, lines=True)
-
-
-def _read_parquet(path: Path) -> pandas.DataFrame:
-    import pandas
-
-    return pandas.read_parquet(path)
-
-
-_READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def _split(table: pandas.DataFrame, seed: int) -> dict[str, pandas.DataFrame]:
@@ -137,6 +131,8 @@ def _first_of(names: Sequence[str], splits: Iterable[str]) -> str:
 
 
 def _pairs_of(table: pandas.DataFrame, columns: Sequence[str], where: str) -> TextPairs:
+    import pandas
+
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ValueError(
@@ -145,15 +141,13 @@ def _pairs_of(table: pandas.DataFrame, columns: Sequence[str], where: str) -> Te
         )
     first, second, scores = (table[name] for name in columns)
     for name, texts in zip(columns[:2], (first, second), strict=True):
-        bad = [i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()]
+        bad = [i for i, text in texts.items() if not isinstance(text, str) or not text.strip()]
         if bad:
-            raise ValueError(f"{where}: row {bad[0]} of column {name!r} is not a text: {texts.iloc[bad[0]]!r}")
-    try:
-        scores = scores.astype(float).to_numpy()
-    except ValueError as error:
-        raise ValueError(f"{where}: column {columns[2]!r} must hold numbers: {error}") from error
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{where}: row {int(np.flatnonzero(~np.isfinite(scores))[0])} has no score")
-    if len(scores) < 3 or np.ptp(scores) == 0:
-        raise ValueError(f"{where}: {len(scores)} pairs with scores that do not differ cannot be ranked")
-    return TextPairs(first.tolist(), second.tolist(), scores)
+            raise ValueError(f"{where}: row {bad[0]} of column {name!r} is not a text: {texts[bad[0]]!r}")
+    numbers = pandas.to_numeric(scores, errors="coerce").astype(float)
+    bad = [i for i, number in numbers.items() if not np.isfinite(number)]
+    if bad:
+        raise ValueError(f"{where}: row {bad[0]} of column {columns[2]!r} is not a number: {scores[bad[0]]!r}")
+    if len(numbers) < 3 or np.ptp(numbers) == 0:
+        raise ValueError(f"{where}: {len(numbers)} pairs with scores that do not differ cannot be ranked")
+    return TextPairs(first.tolist(), second.tolist(), numbers.to_numpy())

@@ -19,7 +19,7 @@ class TokenSpace:
 
     Attributes:
         statistics: by layer, what the measures need.
-        layer: the layer whose rows are kept, the last one chosen.
+        layer: the layer whose rows are kept, the highest one chosen.
         rows: (n_tokens, n_features), the token vectors of `layer`.
         text_index: (n_tokens,), which text each row comes from.
         token_ids: (n_tokens,), which token each row is.
@@ -36,9 +36,7 @@ class TokenSpace:
     @property
     def moments(self) -> Moments:
         """Moments of the kept rows."""
-        moments = Moments()
-        moments.update(self.rows)
-        return moments
+        return next(statistic for statistic in self.statistics[self.layer] if isinstance(statistic, Moments))
 
     def pool(self, rows: np.ndarray) -> np.ndarray:
         """Mean of the rows of each text, (n_texts, n_features), in float64."""
@@ -57,15 +55,23 @@ def token_space(
     measures: Sequence[Measure] = (),
     *,
     layers: str | Sequence[int] = "all",
+    max_length: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> TokenSpace:
-    """Run the texts through the model once; see `TokenSpace`."""
+    """Run the texts through the model once; see `TokenSpace`. Moments are kept whatever the measures need."""
     statistics: dict[int, list[Moments | RowSample]] = {}
     rows, text_index, token_ids = [], [], []
-    for batch in stream_hidden_states(model, texts, tokenizer=tokenizer, layers=layers, progress=progress):
+    batches = stream_hidden_states(
+        model, texts, tokenizer=tokenizer, layers=layers, max_length=max_length, progress=progress
+    )
+    for batch in batches:
         for layer, states in batch.layers.items():
-            for statistic in statistics.setdefault(layer, statistics_for(measures, seed=seed)):
+            if layer not in statistics:
+                needed = statistics_for(measures, seed=seed)
+                has_moments = any(isinstance(statistic, Moments) for statistic in needed)
+                statistics[layer] = needed if has_moments else [*needed, Moments()]
+            for statistic in statistics[layer]:
                 statistic.update(states)
         layer = max(batch.layers)
         rows.append(batch.layers[layer].float().cpu().numpy())
