@@ -170,6 +170,15 @@ def test_a_compute_that_fails_leaves_no_rows_behind(call):
     assert module.compute(embeddings=X) == MEASURES["isoscore"](X)
 
 
+def test_the_remedy_for_several_processes_works():
+    from isotropy_metrics.statistics.distributed import merge_processes
+
+    module = isotropy_metrics.load(list(MEASURES))
+    module.add_batch(embeddings=X)
+    module.statistics = [merge_processes(statistic) for statistic in module.statistics]
+    assert module.compute() == measure(X)
+
+
 def test_unregister_gives_evaluate_back_its_own_factory():
     original = evaluate.loading.evaluation_module_factory.isotropy_metrics_original
     isotropy_metrics.register()

@@ -90,8 +90,13 @@ def test_a_second_checkpoint_of_ones_own_needs_no_training(small_study, minilm_p
     assert results.treatments[3]["spearman"] == pytest.approx(first.treatments[3]["spearman"], abs=1e-6)
 
 
-def test_report_is_self_contained_and_escapes_what_users_name(small_study):
-    page = (small_study[0] / "report.html").read_text()
+def test_report_is_self_contained_and_escapes_what_users_name(small_study, tmp_path):
+    results = StudyResults.load(small_study[0] / "results.json")
+    results.protocol["model"] = results.protocol["dataset"] = "<script>alert(1)</script>"
+    write_report(results, list(MEASURES.values()), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
 
     class Sources(HTMLParser):
         found = []

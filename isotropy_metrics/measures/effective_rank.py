@@ -34,8 +34,8 @@ def effective_rank(moments: Moments, *, spectrum: str = "eigenvalues", centered:
     The spectrum is that of the covariance matrix (`spectrum="eigenvalues"`, λ), or of the matrix of rows
     (`"singular_values"`, √λ, larger; uncentred it is RankMe without its ε). k equal variances give k under both; an
     isotropic space gives d = n_features. It weighs small directions more than `participation_ratio` does. With
-    `"singular_values"`, float32 rows that span only some of the directions come out about 1 % too high: the rounding
-    of a float32 product counts as variance in the others.
+    `"singular_values"`, float32 rows that span only some of the directions can come out too high (by 1 % for 50 of 400
+    directions): the rounding of a float32 product counts as variance in the others.
 
     Args:
         moments: statistics of the rows, or the rows themselves (n_samples, n_features).

@@ -41,9 +41,9 @@ class Moments:
         scatter  = Σ w (x − mean)(x − mean)ᵀ        (n_features, n_features)
         unit_sum = Σ w x̂ over the non-zero rows     (n_features,)
 
-    Batches may come in any size and order: each block of rows is squared about a point near its own mean, and blocks
-    are joined by the formula of Chan, Golub & LeVeque (1983). float32 rows are multiplied in float32, a block at a
-    time, and added in float64; float64 rows are float64 throughout.
+    Batches may come in any size and order: a block of rows is squared about a point near its own mean as soon as the
+    mean dominates some feature, and blocks are joined by the formula of Chan, Golub & LeVeque (1983). float32 rows are
+    multiplied in float32, a block at a time, and added in float64; float64 rows are float64 throughout.
 
     Example:
         >>> import numpy as np

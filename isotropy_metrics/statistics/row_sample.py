@@ -18,7 +18,7 @@ class RowSample:
 
     Every row draws a number in [0, 1) from a seeded generator, and the `size` rows with the smallest numbers stay, so
     that the sample of a union is found among the samples of its parts and the batches it came in do not matter. Two
-    streams of equal length and seed keep the same positions: layers and checkpoints are compared on the same tokens.
+    samples of equal seed and stream keep the same positions: layers and checkpoints are compared on the same tokens.
 
     Args:
         size: most rows to keep; None keeps all of them.

@@ -17,6 +17,7 @@ COLORS = {"before": "#4C6A92", "after": "#D1642C"}
 LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}
 COLUMNS = 3
 NOISE = 1e-8
+"""Directions with less than this share of the first one's variance are not drawn."""
 
 
 def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -> Figure:
