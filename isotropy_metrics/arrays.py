@@ -5,6 +5,7 @@ Everything behind this door is a C-contiguous numpy array of float32 or float64 
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any
 
@@ -31,6 +32,17 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
 
     Finite values are not checked here: `squared_norms` does it in the pass that every statistic makes anyway.
     """
+    rows, weight, _ = as_rows_and_ids(embeddings, mask, weight)
+    return rows, weight
+
+
+def as_rows_and_ids(
+    embeddings: Any, mask: Any = None, weight: Any = None, **ids: Any
+) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
+    """`as_rows`, and the ids that go with the rows (labels, words, sentences), in int64: see `as_ids`.
+
+    An id array has the shape of `embeddings` without its last axis, as `mask` has; those that are None are left out.
+    """
     rows = _as_float_array(embeddings)
     if rows.ndim not in (2, 3):
         raise ValueError(
@@ -51,22 +63,68 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
         weight = _as_companion(weight, "weight", outer).astype(np.float64)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError("weight must be finite and non-negative: it holds NaN, inf or a negative number")
+    given = {name: as_ids(values, name, outer) for name, values in ids.items() if values is not None}
     keep = np.ones(len(rows), dtype=bool) if mask is None else _as_mask(mask, outer)
     if weight is not None:
         keep = keep & (weight > 0)
     if not keep.all():
         rows = rows[keep]
         weight = None if weight is None else weight[keep]
-    return np.ascontiguousarray(rows), weight
+        given = {name: values[keep] for name, values in given.items()}
+    return np.ascontiguousarray(rows), weight, given
 
 
-def squared_norms(rows: np.ndarray, first_row: int = 0) -> np.ndarray:
+def as_ids(values: Any, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Labels, words or sentence numbers as int64 of one axis; text becomes a hash of 52 bits.
+
+    The hash needs no list of the texts seen so far, so that batches, processes and machines agree on it, and 52 bits
+    survive a journey as float64; two of a million different texts share one with a probability of 1 in 10,000.
+
+    Raises:
+        ValueError: missing values, fractions, another shape than `shape`.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: it must have shape {shape} to match the embeddings") from error
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} to match the embeddings, got {array.shape}")
+    array = array.reshape(-1)
+    if array.dtype.kind == "O":
+        bad = next((value for value in array if not isinstance(value, (str, int, np.integer))), None)
+        if bad is not None or any(value is None for value in array):
+            raise ValueError(f"{name} must be text or whole numbers, got {bad!r}")
+        array = array.astype(str) if any(isinstance(value, str) for value in array) else array.astype(np.int64)
+    if array.dtype.kind in "UT":
+        texts, which = np.unique(array, return_inverse=True)
+        return np.array([_hash(str(text)) for text in texts], dtype=np.int64)[which]
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
+        raise ValueError(f"{name} must be text or whole numbers, got {array.dtype} with fractions or NaN")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be text or whole numbers, got {array.dtype}")
+    if array.size and np.abs(array.astype(np.float64)).max() >= MAX_EXACT_INTEGER:
+        raise ValueError(f"{name} must be below 2**53, got {array.max()}: pass the ids as text")
+    return array.astype(np.int64)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big") >> 4
+
+
+def squared_norms(rows: np.ndarray, first_row: int = 0, squares: np.ndarray | None = None) -> np.ndarray:
     """Squared length of every row in float64; a row that is not finite raises ValueError with its index.
 
-    `first_row` is the index that the first of these rows has for the user.
+    `first_row` is the index that the first of these rows has for the user; `squares` receives the squared entries.
     float32 squares overflow above 1e19 and vanish below 1e-19; the few rows concerned are squared in float64.
     """
-    norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    if squares is None:
+        norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    else:
+        with np.errstate(over="ignore", under="ignore"):
+            norms = np.einsum("ij->i", np.multiply(rows, rows, out=squares)).astype(np.float64)
     doubtful = np.flatnonzero(~((norms > 1e-30) & (norms < 1e37)))
     if len(doubtful) and rows.dtype == np.float32:
         suspects = rows[doubtful].astype(np.float64)

@@ -46,6 +46,7 @@ def two_pass(rows, weight=None):
         "mean": mean,
         "scatter": (weight[:, None] * (rows - mean)).T @ (rows - mean),
         "unit_sum": (weight[nonzero] / norms[nonzero]) @ rows[nonzero],
+        "unit_square_sum": (weight[nonzero] / norms[nonzero]) ** 2 @ rows[nonzero] ** 2,
     }
 
 
@@ -155,14 +156,16 @@ def test_the_sizes_at_which_blocks_and_chunks_end_are_no_exception(n_rows, befor
     assert_state(moments_of(rows[:before], rows[before:]), two_pass(rows))
 
 
-def test_wide_rows_come_in_blocks_of_fewer_rows(monkeypatch):
+def test_wide_rows_come_in_blocks_of_fewer_rows():
     blocks = [_block_rows(n_features) for n_features in (4, 768, 4096, 10**6)]
-    assert blocks == [8192, 8192, 1536, 1024]
-    monkeypatch.setattr("isotropy_metrics.statistics.moments.BLOCK_VALUES", 0)
-    assert _block_rows(D) == 1024
+    assert blocks == [8192, 8192, 1536, 256]
+    assert _block_rows(D, 0) == 256
     rows = cloud(3000) + np.linspace(0, 1000, 3000)[:, None]
-    assert_state(moments_of(rows), two_pass(rows))
-    assert_state(moments_of(*np.split(rows, 10)), two_pass(rows))
+    for batches in (rows, *np.split(rows, 10)), [rows], np.split(rows, 10):
+        moments = Moments(block_values=0)
+        for batch in batches:
+            moments.update(batch)
+        assert_state(moments, two_pass(np.concatenate(batches)))
 
 
 def test_many_blocks_are_joined_on_the_way():
@@ -250,7 +253,7 @@ def test_moments_without_rows_know_that_they_are_empty():
     empty.update(np.empty((0, 3)))
     empty.merge(Moments())
     assert (empty.n_rows, empty.n_features, empty.weight_sum, empty.n_zero_rows) == (0, None, 0, 0)
-    assert (empty.mean, empty.scatter, empty.unit_sum) == (None, None, None)
+    assert (empty.mean, empty.scatter, empty.unit_sum, empty.unit_square_sum) == (None,) * 4
     assert Moments.from_state_dict(empty.state_dict()).n_features is None
     assert repr(empty) == "Moments(n_rows=0, n_features=None)"
 
@@ -343,7 +346,7 @@ def test_at_most_size_rows_are_kept_and_never_many_more_in_memory():
     for start in range(0, 2000, 7):
         sample.update(numbered(7, start))
         assert len(sample.rows) == min(10, start + 7)
-        assert sum(len(keys) for keys, _, _ in sample._parts) <= 2 * 10 + 7
+        assert sum(len(part["keys"]) for part in sample._parts) <= 2 * 10 + 7
     assert not sample.is_complete
     assert sample.n_rows == 2002
     assert len(set(kept(sample))) == 10

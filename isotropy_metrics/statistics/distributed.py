@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isotropy_metrics.statistics.moments import Moments
-from isotropy_metrics.statistics.row_sample import RowSample
-
 if TYPE_CHECKING:
     import torch
 
 _ARGUMENTS = ("size", "seed", "stream")
+"""Entries of a state that are the same on all processes and travel nowhere."""
+
+_DTYPES = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64))
 
 
-def merge_processes(statistic: Moments | RowSample) -> Moments | RowSample:
+def merge_processes(statistic: Any) -> Any:
     """A statistic of the rows of all processes, equal on all of them; the one given keeps its value.
 
     Every process must call it, also one that has seen no rows. Each broadcasts its state once, in the order of the
@@ -30,68 +30,63 @@ def merge_processes(statistic: Moments | RowSample) -> Moments | RowSample:
     Raises:
         ValueError: processes saw rows of different numbers of features.
     """
+    if hasattr(statistic, "parts"):
+        return statistic.of(*map(merge_processes, statistic.parts))
+    kind, own = type(statistic), statistic.state_dict()
     torch = sys.modules.get("torch")
     if torch is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return type(statistic).from_state_dict(statistic.state_dict())
-    own = statistic.state_dict()
+        return kind.from_state_dict(own)
     nccl = torch.distributed.get_backend() == "nccl"
     device = torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
-    shapes = _gathered_shapes(statistic, device)
-    merged = (
-        Moments() if isinstance(statistic, Moments) else RowSample(statistic.size, statistic.seed, statistic.stream)
-    )
-    for rank, (n_kept, n_features, is_float32) in enumerate(shapes):
-        if n_features == 0:
+    numbers = [name for name in own if name not in (*_ARGUMENTS, *kind.ARRAYS)]
+    merged = None
+    for rank, (n_rows, *layout) in enumerate(_headers(statistic, own, device)):
+        if n_rows == 0:
             continue
-        arrays = _array_shapes(statistic, n_kept, n_features)
-        numbers = [name for name, value in own.items() if name not in arrays and name not in _ARGUMENTS]
-        length = len(numbers) + sum(int(np.prod(shape)) for shape in arrays.values())
-        message = torch.empty(length, dtype=torch.float64, device=device)
+        arrays = dict(zip(kind.ARRAYS, np.reshape(layout, (-1, 3)), strict=True))
+        message = torch.empty(len(numbers) + sum(map(_length, arrays.values())), dtype=torch.float64, device=device)
         if rank == torch.distributed.get_rank():
             parts = [np.array([own[name] for name in numbers], dtype=np.float64)]
-            parts += [np.ravel(own[name]).astype(np.float64) for name in arrays]
+            parts += [np.ravel(own[name]).astype(np.float64) for name in kind.ARRAYS if own[name] is not None]
             message.copy_(torch.from_numpy(np.concatenate(parts)))
         torch.distributed.broadcast(message, src=rank)
-        merged.merge(type(statistic).from_state_dict(_read(own, numbers, arrays, message.cpu().numpy(), is_float32)))
-    return merged
+        state = {name: own[name] for name in _ARGUMENTS if name in own}
+        part = kind.from_state_dict(state | _read(numbers, arrays, message.cpu().numpy()))
+        try:
+            merged = part if merged is None else merged.merge(part)
+        except ValueError as error:  # on all processes alike
+            raise ValueError(f"processes saw different rows: {error}") from error
+    return kind.from_state_dict(own) if merged is None else merged
 
 
-def _gathered_shapes(statistic: Moments | RowSample, device: torch.device) -> list[tuple[int, int, bool]]:
-    """Per rank: rows kept, number of features (0 without rows), and whether the rows are float32."""
+def _headers(statistic: Any, own: dict[str, Any], device: torch.device) -> list[list[int]]:
+    """Per process: number of rows, and rows, columns and dtype of each array of its state (-1: not there)."""
     import torch
 
-    kept = statistic.rows if isinstance(statistic, RowSample) and statistic.n_features else np.empty((0, 0))
-    mine = torch.tensor([len(kept), statistic.n_features or 0, int(kept.dtype == np.float32)], device=device)
-    all_of_them = [torch.empty_like(mine) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(all_of_them, mine)
-    shapes = [(int(kept), int(width), bool(single)) for kept, width, single in all_of_them]
-    widths = sorted({width for _, width, _ in shapes if width})
-    if len(widths) > 1:
-        raise ValueError(f"processes saw rows of different numbers of features: {', '.join(map(str, widths))}")
-    return shapes
+    header = [statistic.n_rows]
+    for name in statistic.ARRAYS:
+        array = own[name]
+        shape = (-1, -1) if array is None else (len(array), array.shape[1] if array.ndim == 2 else -1)
+        header += [*shape, 0 if array is None else _DTYPES.index(array.dtype)]
+    mine = torch.tensor(header, device=device)
+    gathered = [torch.empty_like(mine) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(gathered, mine)
+    return [each.tolist() for each in gathered]
 
 
-def _array_shapes(statistic: Moments | RowSample, n_kept: int, d: int) -> dict[str, tuple[int, ...]]:
-    if isinstance(statistic, Moments):
-        return {"mean": (d,), "scatter": (d, d), "unit_sum": (d,)}
-    return {"keys": (n_kept,), "rows": (n_kept, d), "weight": (n_kept,)}
+def _length(layout: np.ndarray) -> int:
+    rows, columns, _ = layout
+    return 0 if rows < 0 else int(rows * (1 if columns < 0 else columns))
 
 
-def _read(
-    own: dict[str, Any],
-    numbers: list[str],
-    arrays: dict[str, tuple[int, ...]],
-    message: np.ndarray,
-    is_float32: bool,
-) -> dict[str, Any]:
-    state = {name: own[name] for name in _ARGUMENTS if name in own}
+def _read(numbers: list[str], arrays: dict[str, np.ndarray], message: np.ndarray) -> dict[str, Any]:
+    state: dict[str, Any] = {}
     for name, value in zip(numbers, message, strict=False):
-        state[name] = int(value) if name.startswith("n_") else bool(value) if name == "weighted" else float(value)
+        state[name] = int(value) if name.startswith("n_") else float(value)
     at = len(numbers)
-    for name, shape in arrays.items():
-        end = at + int(np.prod(shape))
-        state[name] = message[at:end].reshape(shape)
+    for name, (rows, columns, dtype) in arrays.items():
+        end = at + _length(arrays[name])
+        shape = (rows,) if columns < 0 else (rows, columns)
+        state[name] = None if rows < 0 else message[at:end].reshape(shape).astype(_DTYPES[dtype])
         at = end
-    if is_float32:
-        state["rows"] = state["rows"].astype(np.float32)
     return state

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows, squared_norms
+from isotropy_metrics.statistics.spectra import both_spectra
 
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
 CHUNK_ROWS = 256
 """Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
-
-DIRECT_CHUNK_ROWS = 1024
-"""The same where the rows need no copy."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
@@ -29,7 +27,6 @@ MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
 
 _SCALARS = ("n_rows", "n_zero_rows", "weight_sum", "weight_square_sum", "unit_weight_sum", "unit_weight_square_sum")
-_ARRAYS = ("mean", "scatter", "unit_sum")
 
 
 class Moments:
@@ -40,10 +37,14 @@ class Moments:
         mean     = Σ w x / Σ w                      (n_features,)
         scatter  = Σ w (x − mean)(x − mean)ᵀ        (n_features, n_features)
         unit_sum = Σ w x̂ over the non-zero rows     (n_features,)
+        unit_square_sum = Σ w² x̂² of each feature   (n_features,)
 
     Batches may come in any size and order: a block of rows is squared about a point near its own mean as soon as the
     mean dominates some feature, and blocks are joined by the formula of Chan, Golub & LeVeque (1983). float32 rows are
     multiplied in float32, a block at a time, and added in float64; float64 rows are float64 throughout.
+
+    Args:
+        block_values: values per block; smaller ones save memory and cost time.
 
     Example:
         >>> import numpy as np
@@ -54,14 +55,18 @@ class Moments:
         (3, [2.0, 1.0])
     """
 
-    def __init__(self) -> None:
+    ARRAYS = ("mean", "scatter", "unit_sum", "unit_square_sum")
+
+    def __init__(self, block_values: int = BLOCK_VALUES) -> None:
+        self._block_values = block_values
         self._scalars: dict[str, float] = dict.fromkeys(_SCALARS, 0)
         self._unit_sum: np.ndarray | None = None
+        self._unit_square_sum: np.ndarray | None = None
         # scatter = _within + Σ over pieces of mass · (centre − mean)(centre − mean)ᵀ − mass · residual residualᵀ
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._buffer: _Buffer | None = None
-        self._eigenvalues: np.ndarray | None = None
+        self._eigenvalues: tuple[np.ndarray, np.ndarray] | None = None
         self._purity: float | None = None
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
@@ -81,8 +86,8 @@ class Moments:
 
     def merge(self, other: Moments) -> Moments:
         """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
-        if not isinstance(other, Moments):
-            raise TypeError(f"Moments merge with Moments, got {type(other).__name__}")
+        if type(other) is not type(self):
+            raise TypeError(f"{type(self).__name__} merge with {type(self).__name__}, got {type(other).__name__}")
         if None not in (self.n_features, other.n_features) and self.n_features != other.n_features:
             raise ValueError(f"cannot merge {other.n_features} features into {self.n_features}")
         self._join(other)
@@ -91,19 +96,20 @@ class Moments:
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered, as plain numbers and numpy arrays."""
         self._settle()
-        return self._scalars | {name: copy.copy(getattr(self, name)) for name in _ARRAYS}
+        return self._scalars | {name: copy.copy(getattr(self, name)) for name in self.ARRAYS}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Moments:
         """The statistics that `state_dict` described."""
-        missing = [name for name in (*_SCALARS, *_ARRAYS) if name not in state]
+        missing = [name for name in (*_SCALARS, *cls.ARRAYS) if name not in state]
         if missing:
             raise ValueError(f"not a state of Moments: {', '.join(missing)} missing")
         moments = cls()
         moments._scalars = {name: state[name] for name in _SCALARS}
         if state["mean"] is not None:
-            mean, scatter, unit_sum = (np.array(state[name], dtype=np.float64) for name in _ARRAYS)
-            moments._within, moments._unit_sum = scatter, unit_sum
+            mean, scatter, *of_units = (np.array(state[name], dtype=np.float64) for name in cls.ARRAYS)
+            moments._within = scatter
+            moments._unit_sum, moments._unit_square_sum = of_units
             moments._pieces = [(state["weight_sum"], np.zeros_like(mean), mean)]
         return moments
 
@@ -160,6 +166,11 @@ class Moments:
         return self._unit_sum
 
     @property
+    def unit_square_sum(self) -> np.ndarray | None:
+        """Σ w² (x / ‖x‖)² of each feature, over the rows that are not zero, (n_features,)."""
+        return self._unit_square_sum
+
+    @property
     def purity(self) -> float:
         """tr(scatter²) / tr(scatter)² = Σλ² / (Σλ)², from 1/n_features to 1; NaN if all rows are the same."""
         self._settle()
@@ -182,24 +193,35 @@ class Moments:
         Raises:
             ValueError: there are no rows yet.
         """
+        return self._spectra()[0]
+
+    @property
+    def raw_eigenvalues(self) -> np.ndarray:
+        """Eigenvalues of Σ w x xᵀ, of rows whose mean is not subtracted; as `eigenvalues`."""
+        return self._spectra()[1]
+
+    def _spectra(self) -> tuple[np.ndarray, np.ndarray]:
         if not self.n_rows:
             raise ValueError("there are no rows yet")
         self._settle()
         if self._eigenvalues is None:
-            self._eigenvalues = np.clip(np.linalg.eigvalsh(self._within)[::-1], 0, None)
-            self._eigenvalues[self.n_rows - 1 :] = 0
+            spectra = both_spectra(self._within, self.weight_sum * self.mean, self.weight_sum)
+            for values, rank in zip(spectra, (self.n_rows - 1, self.n_rows), strict=True):
+                np.clip(values, 0, None, out=values)
+                values[rank:] = 0
+            self._eigenvalues = spectra
         return self._eigenvalues
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
-        if len(rows) >= _block_rows(rows.shape[1]) // 2 or weight is not None:
+        if len(rows) >= _block_rows(rows.shape[1], self._block_values) // 2 or weight is not None:
             self._join(self._aside(rows, weight))
         elif len(rows):
             self._append(rows)
 
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
-        aside = Moments()
-        block_rows = _block_rows(rows.shape[1])
+        aside = Moments(self._block_values)
+        block_rows = _block_rows(rows.shape[1], self._block_values)
         workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
         for start in range(0, len(rows), block_rows):
             block = rows[start : start + block_rows]
@@ -217,7 +239,9 @@ class Moments:
         if buffer is None or buffer.rows.dtype != rows.dtype or buffer.filled + len(rows) > len(buffer.rows):
             self._empty_buffer()
         if buffer is None or buffer.rows.dtype != rows.dtype:
-            buffer = self._buffer = _Buffer(np.empty((_block_rows(rows.shape[1]), rows.shape[1]), rows.dtype))
+            buffer = self._buffer = _Buffer(
+                np.empty((_block_rows(rows.shape[1], self._block_values), rows.shape[1]), rows.dtype)
+            )
         if buffer.filled == 0:
             buffer.shift, buffer.sums = _first_shift(rows), None
         place = buffer.rows[buffer.filled : buffer.filled + len(rows)]
@@ -235,7 +259,10 @@ class Moments:
     def _add_linear(self, sums: _LinearSums) -> None:
         for name, value in sums.scalars.items():
             self._scalars[name] += value
-        self._unit_sum = sums.unit_sum.copy() if self._unit_sum is None else self._unit_sum + sums.unit_sum
+        if self._unit_sum is None:
+            self._unit_sum, self._unit_square_sum = np.zeros_like(sums.unit_sum), np.zeros_like(sums.unit_sum)
+        self._unit_sum = self._unit_sum + sums.unit_sum
+        self._unit_square_sum = self._unit_square_sum + sums.unit_square_sum
 
     def _multiply(
         self, shifted: np.ndarray, shift: np.ndarray | None, sums: _LinearSums, weight: np.ndarray | None = None
@@ -284,8 +311,9 @@ class Moments:
         for name in _SCALARS:
             self._scalars[name] += other._scalars[name]
         if self._unit_sum is None:
-            self._unit_sum = np.zeros(other.n_features)
-        self._unit_sum += other._unit_sum
+            self._unit_sum, self._unit_square_sum = np.zeros(other.n_features), np.zeros(other.n_features)
+        self._unit_sum = self._unit_sum + other._unit_sum
+        self._unit_square_sum = self._unit_square_sum + other._unit_square_sum
         if self._within is None:
             self._within = other._within.copy()
         else:
@@ -293,10 +321,10 @@ class Moments:
         self._pieces += other._pieces
 
     def __reduce__(self) -> tuple:
-        return Moments.from_state_dict, (self.state_dict(),)
+        return type(self).from_state_dict, (self.state_dict(),)
 
     def __repr__(self) -> str:
-        return f"Moments(n_rows={self.n_rows}, n_features={self.n_features})"
+        return f"{type(self).__name__}(n_rows={self.n_rows}, n_features={self.n_features})"
 
 
 class _Float32RangeError(Exception):
@@ -305,15 +333,21 @@ class _Float32RangeError(Exception):
 
 @dataclass
 class _LinearSums:
-    """What one reading of some rows gives: scalars, Σ w x̂, and Σ w (x − shift)."""
+    """What one reading of some rows gives: scalars, Σ w x̂, Σ w² x̂², and Σ w (x − shift)."""
 
     scalars: dict[str, float]
     unit_sum: np.ndarray
+    unit_square_sum: np.ndarray
     shifted_sum: np.ndarray
 
     def __add__(self, other: _LinearSums) -> _LinearSums:
         scalars = {name: value + other.scalars[name] for name, value in self.scalars.items()}
-        return _LinearSums(scalars, self.unit_sum + other.unit_sum, self.shifted_sum + other.shifted_sum)
+        return _LinearSums(
+            scalars,
+            self.unit_sum + other.unit_sum,
+            self.unit_square_sum + other.unit_square_sum,
+            self.shifted_sum + other.shifted_sum,
+        )
 
 
 @dataclass
@@ -330,31 +364,34 @@ def _linear_sums(
     rows: np.ndarray, weight: np.ndarray | None, first_row: int, shift: np.ndarray | None, out: np.ndarray
 ) -> _LinearSums:
     """Leave rows − shift in `out`, and sum, a few rows at a time so that each is read from memory once."""
-    unit_sum, shifted_sum = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    unit_sum, unit_square_sum, shifted_sum = np.zeros((3, rows.shape[1]))
     norms = np.empty(len(rows))
-    chunk_rows = DIRECT_CHUNK_ROWS if out is rows else CHUNK_ROWS
+    squares = np.empty((min(len(rows), CHUNK_ROWS), rows.shape[1]), rows.dtype)
     weight = np.ones(len(rows)) if weight is None else weight
-    for start in range(0, len(rows), chunk_rows):
-        chunk = slice(start, start + chunk_rows)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = slice(start, start + CHUNK_ROWS)
         x = rows[chunk]
         if shift is None and out is not rows:
             np.copyto(out[chunk], x)
             x = out[chunk]
-        norms[chunk] = squared_norms(x, first_row + start)
+        squared = squares[: len(x)]
+        norms[chunk] = squared_norms(x, start + first_row, squared)
         if _needs_float64(x, norms[chunk]):
             raise _Float32RangeError
         if shift is not None:
             np.subtract(x, shift, out=out[chunk])
         over_norm = np.divide(weight[chunk], np.sqrt(norms[chunk]), out=np.zeros(len(x)), where=norms[chunk] > 0)
         unit_sum += over_norm.astype(x.dtype) @ x
+        unit_square_sum += (over_norm**2).astype(x.dtype) @ squared
         shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
     counted = weight[norms > 0]
     added = (len(rows), len(rows) - len(counted), weight.sum(), weight @ weight, counted.sum(), counted @ counted)
-    return _LinearSums(dict(zip(_SCALARS, (*added[:2], *map(float, added[2:])), strict=True)), unit_sum, shifted_sum)
+    scalars = dict(zip(_SCALARS, (*added[:2], *map(float, added[2:])), strict=True))
+    return _LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
 
 
-def _block_rows(n_features: int) -> int:
-    return int(np.clip(BLOCK_VALUES // n_features, 1024, 8192))
+def _block_rows(n_features: int, block_values: int = BLOCK_VALUES) -> int:
+    return int(np.clip(block_values // n_features, 256, 8192))
 
 
 def _first_shift(rows: np.ndarray) -> np.ndarray | None:

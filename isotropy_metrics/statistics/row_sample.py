@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.arrays import as_rows, squared_norms
+from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.statistics.nearest_neighbors import nearest_neighbors
 
 DEFAULT_SIZE = 10_000
 
-_STATE = ("size", "seed", "stream", "n_rows", "n_drawn", "weighted", "keys", "rows", "weight")
+NEIGHBORS_AT_ONCE = 20
+"""Neighbours that are looked for at the least, so that measures with fewer share one search."""
+
+FEW_GROUPS = 20
+"""Below so many rows or sentences halves of them are announced as doubtful."""
+
+IDS = ("references", "words", "sentences")
+
+_NUMBERS = ("n_rows", "n_drawn", "weighted")
+_ARGUMENTS = ("size", "seed", "stream")
 
 
 class RowSample:
@@ -20,11 +32,14 @@ class RowSample:
     that the sample of a union is found among the samples of its parts and the batches it came in do not matter. Two
     samples of equal seed and stream keep the same positions: layers and checkpoints are compared on the same tokens.
 
+    Rows may carry ids: `references` (class labels), `words`, and `sentences`. Rows of one sentence share one number,
+    a hash of the sentence's id, so that sentences stay or go as a whole.
+
     Args:
         size: most rows to keep; None keeps all of them.
         seed: of the numbers that decide which rows stay.
         stream: tells apart the parts of one whole that will be merged (shards, ranks), so that each draws numbers of
-            its own; parts of one stream would keep the same positions.
+            its own; parts of one stream would keep the same positions. Ids of sentences must differ between streams.
 
     Example:
         >>> import numpy as np
@@ -33,6 +48,9 @@ class RowSample:
         >>> sample.n_rows, sample.rows.shape, sample.is_complete
         (5, (2, 2), False)
     """
+
+    ids = IDS
+    ARRAYS = ("keys", "rows", "weight", "positions", *IDS)
 
     def __init__(self, size: int | None = DEFAULT_SIZE, seed: int = 0, stream: int = 0) -> None:
         if size is not None and size < 2:
@@ -44,69 +62,107 @@ class RowSample:
         self._n_drawn = 0
         self._threshold = 1.0
         self._generator = np.random.Generator(np.random.PCG64([seed, stream]))
-        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._parts: list[dict[str, np.ndarray]] = []
         self._weighted = False
+        self._derived: dict[str, Any] = {}
 
-    def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
+    def update(self, rows: Any, mask: Any = None, weight: Any = None, **ids: Any) -> None:
         """Show rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
 
+        `references`, `words` and `sentences` are ids of the rows, (n_samples,) or (batch, length): `arrays.as_ids`.
+
         Raises:
-            ValueError: what `as_rows` refuses, a row that is not finite, or another number of features than before.
-                The sample is then as it was.
+            ValueError: what `as_rows` refuses, a row that is not finite, other ids or another number of features than
+                before. The sample is then as it was.
         """
-        rows, weight = as_rows(rows, mask, weight)
-        self._check_width(rows.shape[1])
+        unknown = sorted(set(ids) - set(IDS))
+        if unknown:
+            raise TypeError(f"rows have no ids {unknown[0]!r}; there are: {', '.join(IDS)}")
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, **ids)
         squared_norms(rows)
         if len(rows) == 0:
             return
-        keys = self._generator.random(len(rows))
-        chosen = np.flatnonzero(keys < self._threshold)
+        positions = np.arange(self._n_drawn, self._n_drawn + len(rows))
+        part = {
+            "rows": rows,
+            "weight": np.ones(len(rows)) if weight is None else weight,
+            "positions": positions,
+            **ids,
+        }
+        self._check_fits(part)
+        drawn = self._generator.random(len(rows))
+        part = {"keys": hashed(ids["sentences"], self.seed) if "sentences" in ids else drawn, **part}
+        chosen = np.flatnonzero(part["keys"] < self._threshold)
         self._n_rows += len(rows)
         self._n_drawn += len(rows)
         self._weighted |= weight is not None
-        weight = np.ones(len(rows)) if weight is None else weight
-        self._parts.append((keys[chosen], rows[chosen], weight[chosen]))
-        if self.size is not None and sum(len(keys) for keys, _, _ in self._parts) >= 2 * self.size:
+        self._parts.append({name: column[chosen] for name, column in part.items()})
+        self._derived = {}
+        if self.size is not None and sum(len(part["keys"]) for part in self._parts) >= 2 * self.size:
             self._compact()
 
     def merge(self, other: RowSample) -> RowSample:
         """Add the rows that `other` has seen; `other` keeps its sample. Returns self."""
-        if not isinstance(other, RowSample):
-            raise TypeError(f"a RowSample merges with a RowSample, got {type(other).__name__}")
+        if not isinstance(other, type(self)):
+            raise TypeError(f"a {type(self).__name__} merges with a {type(self).__name__}, got {type(other).__name__}")
         if other.size != self.size:
             raise ValueError(f"cannot merge a sample of size {other.size} into one of size {self.size}")
-        if other.n_features is not None:
-            self._check_width(other.n_features)
+        if other._parts:
+            self._check_fits(other._parts[0])
         self._n_rows += other._n_rows
         self._weighted |= other._weighted
-        self._parts += other._parts
+        self._parts = self._parts + other._parts
         self._threshold = min(self._threshold, other._threshold)
+        self._derived = {}
         self._compact()
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered, as plain numbers and numpy arrays."""
+        """All that is remembered, as plain numbers and numpy arrays; columns that there are not are None."""
         self._compact()
-        keys, rows, weight = self._parts[0] if self._parts else (None, None, None)
-        numbers = {"n_rows": self._n_rows, "n_drawn": self._n_drawn, "weighted": self._weighted}
-        arguments = {"size": self.size, "seed": self.seed, "stream": self.stream}
-        return arguments | numbers | {"keys": keys, "rows": rows, "weight": weight}
+        state = {name: getattr(self, name) for name in _ARGUMENTS} | {n: getattr(self, f"_{n}") for n in _NUMBERS}
+        part = self._parts[0] if self._parts else {}
+        return state | {name: part.get(name) for name in self.ARRAYS}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> RowSample:
         """The sample that `state_dict` described."""
-        missing = [name for name in _STATE if name not in state]
+        missing = [name for name in (*_ARGUMENTS, *_NUMBERS, *cls.ARRAYS) if name not in state]
         if missing:
-            raise ValueError(f"not a state of RowSample: {', '.join(missing)} missing")
-        sample = cls(state["size"], state["seed"], state["stream"])
-        sample._n_rows = state["n_rows"]
-        sample._weighted = state["weighted"]
-        sample._n_drawn = state["n_drawn"]
+            raise ValueError(f"not a state of {cls.__name__}: {', '.join(missing)} missing")
+        sample = cls(**{name: state[name] for name in _ARGUMENTS})
+        sample._n_rows, sample._n_drawn = int(state["n_rows"]), int(state["n_drawn"])
+        sample._weighted = bool(state["weighted"])
         sample._generator.bit_generator.advance(sample._n_drawn)
         if state["keys"] is not None:
-            sample._parts = [(np.array(state["keys"]), np.array(state["rows"]), np.array(state["weight"]))]
+            sample._parts = [{name: np.array(state[name]) for name in cls.ARRAYS if state[name] is not None}]
             sample._compact()
         return sample
+
+    def subset(self, which: np.ndarray) -> RowSample:
+        """A sample of all rows `which` (indices or a mask) of this sample, with their weights and ids."""
+        self._compact()
+        part = {name: column[which] for name, column in self._parts[0].items()}
+        return type(self).from_state_dict(
+            dict.fromkeys(self.ARRAYS) | self.state_dict() | part | {"size": None, "n_rows": len(part["keys"])}
+        )
+
+    def halves(self, n: int, seed: int = 0) -> Iterator[RowSample]:
+        """n random halves of the sampled rows, without replacement; of whole sentences if the rows have them.
+
+        Warns if there are few sentences, or rows, to draw from.
+        """
+        rows, sentences = self.rows, self.sentences
+        group = np.arange(len(rows)) if sentences is None else np.unique(sentences, return_inverse=True)[1]
+        n_groups = int(group.max()) + 1
+        if n_groups < FEW_GROUPS:
+            what = "rows" if sentences is None else "sentences"
+            warnings.warn(f"halves of {n_groups} {what} tell little of all", RuntimeWarning, stacklevel=2)
+        generator = np.random.default_rng(seed)
+        for _ in range(n):
+            chosen = np.zeros(n_groups, dtype=bool)
+            chosen[generator.permutation(n_groups)[: max(n_groups // 2, 1)]] = True
+            yield self.subset(chosen[group])
 
     @property
     def n_rows(self) -> int:
@@ -116,48 +172,136 @@ class RowSample:
     @property
     def n_features(self) -> int | None:
         """Number of features, or None before the first row."""
-        return self._parts[0][1].shape[1] if self._parts else None
+        return self._parts[0]["rows"].shape[1] if self._parts else None
 
     @property
     def rows(self) -> np.ndarray:
         """The sampled rows, (min(n_rows, size), n_features); ValueError if there are no rows yet."""
         if not self._parts:
             raise ValueError("there are no rows yet")
-        self._compact()
-        return self._parts[0][1]
+        return self._column("rows")
 
     @property
     def weight(self) -> np.ndarray | None:
         """The weights of `rows`, or None if no row came with one."""
-        self._compact()
-        return self._parts[0][2] if self._weighted else None
+        return self._column("weight") if self._weighted else None
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Which row of its stream each of `rows` was, counted from 0 without the rows that a mask left out."""
+        return self._column("positions")
+
+    @property
+    def references(self) -> np.ndarray | None:
+        """The class label of each of `rows` as an integer, or None."""
+        return self._column("references")
+
+    @property
+    def words(self) -> np.ndarray | None:
+        """Which word each of `rows` is an occurrence of, as an integer, or None."""
+        return self._column("words")
+
+    @property
+    def sentences(self) -> np.ndarray | None:
+        """Which sentence each of `rows` comes from, as an integer, or None."""
+        return self._column("sentences")
 
     @property
     def is_complete(self) -> bool:
         """Whether the sample holds every row that was seen."""
-        return self.size is None or self._n_rows <= self.size
+        self._compact()
+        return self._n_rows == (len(self._parts[0]["keys"]) if self._parts else 0)
 
-    def _check_width(self, n_features: int) -> None:
-        if self.n_features not in (None, n_features):
-            raise ValueError(f"these rows have {n_features} features, the rows so far had {self.n_features}")
+    @property
+    def is_first_copy(self) -> np.ndarray:
+        """False for each of `rows` that is equal to an earlier one, (len(rows),)."""
+        if "is_first_copy" not in self._derived:
+            rows = np.ascontiguousarray(self.rows + 0.0)  # -0.0 becomes 0.0
+            as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
+            first = np.zeros(len(rows), dtype=bool)
+            first[np.unique(as_bytes, return_index=True)[1]] = True
+            self._derived["is_first_copy"] = first
+        return self._derived["is_first_copy"]
+
+    def without_copies(self) -> RowSample:
+        """This sample without the rows that are equal to an earlier one; itself if there are none."""
+        if self.is_first_copy.all():
+            return self
+        if "without_copies" not in self._derived:
+            self._derived["without_copies"] = self.subset(self.is_first_copy)
+        return self._derived["without_copies"]
+
+    def neighbors(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest other rows of each of `rows` by Euclidean distance, nearest first; found once for all measures.
+
+        Returns:
+            distances (len(rows), k) in float64, and indices into `rows` (len(rows), k).
+
+        Raises:
+            ValueError: there are not that many other rows.
+        """
+        n_others = len(self.rows) - 1
+        if k > n_others:
+            raise ValueError(f"{k} neighbours need at least {k + 1} rows, got {n_others + 1}")
+        found = self._derived.get("neighbors")
+        if found is None or found[0].shape[1] < k:
+            found = nearest_neighbors(self.rows, min(max(k, NEIGHBORS_AT_ONCE), n_others))
+            self._derived["neighbors"] = found
+        return found[0][:, :k], found[1][:, :k]
+
+    def _column(self, name: str) -> np.ndarray | None:
+        self._compact()
+        return self._parts[0].get(name) if self._parts else None
+
+    def _check_fits(self, part: dict[str, np.ndarray]) -> None:
+        if not self._parts:
+            return
+        if self.n_features != part["rows"].shape[1]:
+            raise ValueError(
+                f"these rows have {part['rows'].shape[1]} features, the rows so far had {self.n_features}"
+            )
+        given, before = ([name for name in IDS if name in each] for each in (part, self._parts[0]))
+        if given != before:
+            raise ValueError(
+                f"these rows have the ids {', '.join(given) or 'none'}, the rows so far had {', '.join(before) or 'none'}"
+            )
 
     def _compact(self) -> None:
         """One part, with the smallest keys only. Equal keys, of two samples with one seed, are ordered by content."""
         if not self._parts:
             return
         if len(self._parts) > 1:
-            self._parts = [tuple(np.concatenate(columns) for columns in zip(*self._parts, strict=True))]
-        keys, rows, weight = self._parts[0]
+            self._parts = [{name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}]
+        part = self._parts[0]
+        keys, rows = part["keys"], part["rows"]
         if self.size is None or len(keys) <= self.size:
             return
-        self._threshold = np.partition(keys, self.size - 1)[self.size - 1]
-        below = np.flatnonzero(keys < self._threshold)
-        tied = sorted(np.flatnonzero(keys == self._threshold), key=lambda i: rows[i].tobytes())
-        kept = np.sort(np.concatenate([below, tied[: self.size - len(below)]]).astype(int))
-        self._parts = [(keys[kept], rows[kept], weight[kept])]
+        if "sentences" in part:
+            of_sentence, n_rows = np.unique(keys, return_counts=True)
+            n_fitting = max(int(np.searchsorted(np.cumsum(n_rows), self.size, side="right")), 1)
+            if n_fitting == len(of_sentence):
+                return
+            self._threshold = of_sentence[n_fitting]
+            kept = np.flatnonzero(keys < self._threshold)
+        else:
+            self._threshold = np.partition(keys, self.size - 1)[self.size - 1]
+            below = np.flatnonzero(keys < self._threshold)
+            tied = sorted(np.flatnonzero(keys == self._threshold), key=lambda i: rows[i].tobytes())
+            kept = np.sort(np.concatenate([below, tied[: self.size - len(below)]]).astype(int))
+        self._parts = [{name: column[kept] for name, column in part.items()}]
 
     def __reduce__(self) -> tuple:
-        return RowSample.from_state_dict, (self.state_dict(),)
+        return type(self).from_state_dict, (self.state_dict(),)
 
     def __repr__(self) -> str:
-        return f"RowSample(size={self.size}, seed={self.seed}, stream={self.stream}, n_rows={self.n_rows})"
+        return f"{type(self).__name__}(size={self.size}, seed={self.seed}, stream={self.stream}, n_rows={self.n_rows})"
+
+
+def hashed(ids: np.ndarray, seed: int) -> np.ndarray:
+    """A number in [0, 1) per id, the same wherever the id is met (the finaliser of SplitMix64)."""
+    with np.errstate(over="ignore"):
+        x = ids.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return (x >> np.uint64(11)) / 2.0**53

@@ -1,0 +1,113 @@
+"""Buckets: one statistic kept in parts, so that a value can be computed of random halves of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.statistics.class_moments import ClassMoments
+from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
+from isotropy_metrics.statistics.row_sample import hashed
+
+N_BUCKETS = 32
+
+
+class Buckets:
+    """`N_BUCKETS` statistics of one kind, each of a random part of the rows; together they are the statistic of all.
+
+    Rows of one sentence (`sentences=`) go into the same bucket, as the tokens of a sentence are not independent.
+    Memory is that of `N_BUCKETS` statistics.
+
+    Args:
+        kind: `Moments`, `UnitMoments` or `ClassMoments`.
+        seed: of the draw.
+        stream: tells apart parts of one whole that will be merged; see `RowSample`.
+
+    Example:
+        >>> import numpy as np
+        >>> buckets = Buckets(Moments)
+        >>> buckets.update(np.random.default_rng(0).normal(size=(1000, 3)))
+        >>> buckets.whole.n_rows, 400 < next(buckets.halves(1)).n_rows < 600
+        (1000, True)
+    """
+
+    def __init__(self, kind: type[Moments] | type[ClassMoments], seed: int = 0, stream: int = 0) -> None:
+        self.kind = kind
+        self.seed = seed
+        self._generator = np.random.default_rng([seed, stream])
+        small = {"block_values": BLOCK_VALUES // N_BUCKETS} if issubclass(kind, Moments) else {}
+        self.parts = [kind(**small) for _ in range(N_BUCKETS)]
+        self._whole: Moments | ClassMoments | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of rows that `update` takes."""
+        return (*getattr(self.kind, "ids", ()), "sentences")
+
+    def update(self, rows: Any, mask: Any = None, weight: Any = None, *, sentences: Any = None, **ids: Any) -> None:
+        """Add rows, as to the statistic itself; rows of one sentence stay together."""
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, sentences=sentences, **ids)
+        if self.n_features not in (None, rows.shape[1]):
+            raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
+        squared_norms(rows)
+        if sentences is None:
+            bucket = self._generator.integers(N_BUCKETS, size=len(rows))
+        else:
+            bucket = (hashed(ids.pop("sentences"), self.seed) * N_BUCKETS).astype(int)
+        self._whole = None
+        for part, members in ((part, np.flatnonzero(bucket == b)) for b, part in enumerate(self.parts)):
+            own_ids = {name: values[members] for name, values in ids.items()}
+            part.update(rows[members], weight=None if weight is None else weight[members], **own_ids)
+
+    def of(self, *parts: Moments | ClassMoments) -> Buckets:
+        """Buckets of the same kind and seed that hold these statistics."""
+        buckets = Buckets(self.kind, self.seed)
+        buckets.parts = list(parts)
+        return buckets
+
+    def merge(self, other: Buckets) -> Buckets:
+        """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
+        if not isinstance(other, Buckets) or other.kind is not self.kind:
+            raise TypeError(f"{self} merge with their like, got {other}")
+        self._whole = None
+        for part, of_other in zip(self.parts, other.parts, strict=True):
+            part.merge(of_other)
+        return self
+
+    @property
+    def whole(self) -> Moments | ClassMoments:
+        """The statistic of all rows."""
+        if self._whole is None:
+            self._whole = _joined(self.kind, self.parts)
+        return self._whole
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows seen, without those that a mask left out."""
+        return sum(part.n_rows for part in self.parts)
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features, or None before the first row."""
+        return next((part.n_features for part in self.parts if part.n_features), None)
+
+    def halves(self, n: int, seed: int = 0) -> Iterator[Moments | ClassMoments]:
+        """Statistics of n random halves of the buckets that have rows."""
+        filled = [part for part in self.parts if part.n_rows]
+        generator = np.random.default_rng(seed)
+        for _ in range(n):
+            chosen = generator.permutation(len(filled))[: max(len(filled) // 2, 1)]
+            yield _joined(self.kind, [filled[i] for i in chosen])
+
+    def __repr__(self) -> str:
+        return f"Buckets({self.kind.__name__}, n_rows={self.n_rows})"
+
+
+def _joined(kind: type, parts: list[Any]) -> Any:
+    joined = kind()
+    for part in parts:
+        joined.merge(part)
+    return joined

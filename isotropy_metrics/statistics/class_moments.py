@@ -1,0 +1,211 @@
+"""ClassMoments: scatter within classes, and the mean of each class, from one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+
+BLOCK_ROWS = 4096
+
+_NUMBERS = ("n_rows", "weight_square_sum")
+
+
+class ClassMoments:
+    """Mean of each class and scatter about them, of a stream of labelled rows, kept in float64.
+
+    For rows x with labels y (`references`) and weights w (1 if none are given) it holds
+
+        class_means     = Σ w x / Σ w  over the rows of each class       (n_classes, n_features)
+        within_scatter  = Σ w (x − mean of its class)(...)ᵀ              (n_features, n_features)
+
+    Rows of a block are squared about the means of their classes in that block, and blocks are joined class by class
+    (Chan, Golub & LeVeque 1983), so that nothing is lost where classes have collapsed to points far apart.
+
+    Example:
+        >>> moments = ClassMoments()
+        >>> moments.update([[0.0, 1.0], [0.0, 3.0], [9.0, 9.0]], references=["a", "a", "b"])
+        >>> moments.n_classes, moments.within_scatter.tolist()
+        (2, [[0.0, 0.0], [0.0, 2.0]])
+    """
+
+    ids = ("references",)
+    ARRAYS = ("classes", "masses", "n_rows_of_class", "class_means", "within_scatter")
+
+    def __init__(self) -> None:
+        self._n_rows = 0
+        self._weight_square_sum = 0.0
+        self._classes = np.empty(0, dtype=np.int64)
+        self._masses = np.empty(0)
+        self._n_rows_of_class = np.empty(0)
+        self._class_means: np.ndarray | None = None
+        self._within_scatter: np.ndarray | None = None
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def update(self, rows: Any, mask: Any = None, weight: Any = None, *, references: Any = None) -> None:
+        """Add rows (n_samples, n_features) with their class labels (n_samples,); or (batch, length, ...) with a `mask`.
+
+        Raises:
+            ValueError: no labels, what `arrays.as_rows` and `arrays.as_ids` refuse, a row that is not finite, or
+                another number of features than before. The statistics are then as they were.
+        """
+        if references is None:
+            raise ValueError("these statistics need references=: one class label per row")
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, references=references)
+        if self.n_features not in (None, rows.shape[1]):
+            raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
+        squared_norms(rows)
+        if not len(rows):
+            return
+        weight = np.ones(len(rows)) if weight is None else weight
+        self._n_rows += len(rows)
+        self._weight_square_sum += float(weight @ weight)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            self._waiting.append((rows[block].copy(), ids["references"][block], weight[block]))
+            if sum(len(part[0]) for part in self._waiting) >= BLOCK_ROWS:
+                self._settle()
+
+    def merge(self, other: ClassMoments) -> ClassMoments:
+        """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
+        if not isinstance(other, ClassMoments):
+            raise TypeError(f"ClassMoments merge with ClassMoments, got {type(other).__name__}")
+        if None not in (self.n_features, other.n_features) and self.n_features != other.n_features:
+            raise ValueError(f"cannot merge {other.n_features} features into {self.n_features}")
+        self._settle()
+        other._settle()
+        if other._n_rows:
+            self._n_rows += other._n_rows
+            self._weight_square_sum += other._weight_square_sum
+            self._join(*(getattr(other, f"_{name}") for name in self.ARRAYS))
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered, as plain numbers and numpy arrays."""
+        self._settle()
+        arrays = {name: getattr(self, f"_{name}") if self._n_rows else None for name in self.ARRAYS}
+        return {name: getattr(self, f"_{name}") for name in _NUMBERS} | {
+            name: None if array is None else array.copy() for name, array in arrays.items()
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> ClassMoments:
+        """The statistics that `state_dict` described."""
+        missing = [name for name in (*_NUMBERS, *cls.ARRAYS) if name not in state]
+        if missing:
+            raise ValueError(f"not a state of ClassMoments: {', '.join(missing)} missing")
+        moments = cls()
+        moments._n_rows, moments._weight_square_sum = int(state["n_rows"]), float(state["weight_square_sum"])
+        if state["classes"] is not None:
+            for name in cls.ARRAYS:
+                setattr(moments, f"_{name}", np.array(state[name]))
+        return moments
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows seen, without those that a mask left out."""
+        return self._n_rows
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features, or None before the first row."""
+        if self._class_means is not None:
+            return self._class_means.shape[1]
+        return self._waiting[0][0].shape[1] if self._waiting else None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of different labels seen."""
+        self._settle()
+        return len(self._classes)
+
+    @property
+    def effective_n_rows(self) -> float:
+        """(Σ w)² / Σ w² (Kish): the number of rows when all weights are equal."""
+        return self.masses.sum() ** 2 / self._weight_square_sum if self._n_rows else 0.0
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels as integers (`arrays.as_ids`), ascending, (n_classes,)."""
+        self._settle()
+        return self._classes
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Σ w of each class, (n_classes,)."""
+        self._settle()
+        return self._masses
+
+    @property
+    def n_rows_of_class(self) -> np.ndarray:
+        """Number of rows of each class, (n_classes,)."""
+        self._settle()
+        return self._n_rows_of_class
+
+    @property
+    def class_means(self) -> np.ndarray | None:
+        """Mean of each class, (n_classes, n_features)."""
+        self._settle()
+        return self._class_means
+
+    @property
+    def within_scatter(self) -> np.ndarray | None:
+        """Σ w (x − mean of its class)(x − mean of its class)ᵀ, (n_features, n_features)."""
+        self._settle()
+        return self._within_scatter
+
+    def _settle(self) -> None:
+        """Square the rows that wait."""
+        waiting, self._waiting = self._waiting, []
+        for dtype in sorted({part[0].dtype for part in waiting}, key=str):
+            columns = zip(*(part for part in waiting if part[0].dtype == dtype), strict=True)
+            self._square(*(np.concatenate(column) for column in columns))
+
+    def _square(self, rows: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> None:
+        classes, which, n_rows = np.unique(labels, return_inverse=True, return_counts=True)
+        order = np.argsort(which, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(n_rows)[:-1]])
+        masses = np.bincount(which, weight)
+        weighted = (rows * weight[:, None])[order]  # float64
+        means = np.add.reduceat(weighted, starts, axis=0) / masses[:, None]
+        residual = rows - means[which]
+        means += np.add.reduceat((residual * weight[:, None])[order], starts, axis=0) / masses[:, None]
+        residual = (rows - means[which]) * np.sqrt(weight)[:, None]
+        if rows.dtype == np.float32:
+            largest = np.abs(residual).max(initial=0.0)
+            if largest < 1e15 and (largest > 1e-15 or largest == 0):
+                residual = residual.astype(np.float32)
+        scatter = (residual.T @ residual).astype(np.float64)
+        self._join(classes, masses, n_rows.astype(np.float64), means, scatter)
+
+    def _join(
+        self, classes: np.ndarray, masses: np.ndarray, n_rows: np.ndarray, means: np.ndarray, scatter: np.ndarray
+    ) -> None:
+        if self._class_means is None:
+            self._class_means, self._within_scatter = np.empty((0, means.shape[1])), np.zeros_like(scatter)
+        union = np.union1d(self._classes, classes)
+        of_both = []
+        for own_classes, own_masses, own_n, own_means in (
+            (self._classes, self._masses, self._n_rows_of_class, self._class_means),
+            (classes, masses, n_rows, means),
+        ):
+            at = np.searchsorted(union, own_classes)
+            mass, count, mean = np.zeros(len(union)), np.zeros(len(union)), np.zeros((len(union), means.shape[1]))
+            mass[at], count[at], mean[at] = own_masses, own_n, own_means
+            of_both.append((mass, count, mean))
+        (mass_a, count_a, mean_a), (mass_b, count_b, mean_b) = of_both
+        total = mass_a + mass_b
+        both = (mass_a > 0) & (mass_b > 0)
+        difference = (mean_b - mean_a)[both] * np.sqrt(mass_a * mass_b / total)[both, None]
+        self._within_scatter = self._within_scatter + scatter + difference.T @ difference
+        share = (mass_b / total)[:, None]
+        self._class_means = np.where(mass_a[:, None] > 0, mean_a + share * (mean_b - mean_a), mean_b)
+        self._classes, self._masses, self._n_rows_of_class = union, total, count_a + count_b
+
+    def __reduce__(self) -> tuple:
+        return ClassMoments.from_state_dict, (self.state_dict(),)
+
+    def __repr__(self) -> str:
+        return f"ClassMoments(n_rows={self.n_rows}, n_features={self.n_features}, n_classes={self.n_classes})"

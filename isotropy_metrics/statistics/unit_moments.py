@@ -1,0 +1,29 @@
+"""UnitMoments: the moments of rows that are divided by their length first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isotropy_metrics.arrays import as_rows, squared_norms
+from isotropy_metrics.statistics.moments import Moments
+
+
+class UnitMoments(Moments):
+    """`Moments` of x̂ = x / ‖x‖ in place of x: mean direction, and scatter of the directions. Zero rows stay zero.
+
+    Example:
+        >>> moments = UnitMoments()
+        >>> moments.update([[2.0, 0.0], [0.0, 5.0]])
+        >>> moments.mean.tolist(), moments.scatter.tolist()
+        ([0.5, 0.5], [[0.5, -0.5], [-0.5, 0.5]])
+    """
+
+    def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
+        """Add rows; see `Moments.update`."""
+        rows, weight = as_rows(rows, mask, weight)
+        lengths = np.sqrt(squared_norms(rows))[:, None]
+        lengths[lengths == 0] = 1.0
+        extreme = rows.dtype == np.float32 and bool(((lengths > 1e30) | (lengths < 1e-30)).any())
+        super().update(rows / (lengths if extreme else lengths.astype(rows.dtype)), weight=weight)
