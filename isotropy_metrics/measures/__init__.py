@@ -7,26 +7,36 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any
 
-from isotropy_metrics.measures._measure import Measure, as_statistics, measure_of, statistics_for
-from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
+from isotropy_metrics.measures._interval import N_RESAMPLES
+from isotropy_metrics.measures._measure import (
+    Measure,
+    as_statistics,
+    check_level,
+    measure_of,
+    statistics_for,
+    update_statistics,
+)
+from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
 
 MEASURES: dict[str, Measure] = {}
 """Every measure by its name."""
 
 for _file in pkgutil.iter_modules(__path__):
-    if not _file.name.startswith("_"):
+    if not (_file.ispkg or _file.name.startswith("_")):
         MEASURES[_file.name] = getattr(importlib.import_module(f"{__name__}.{_file.name}"), _file.name)
 globals().update(MEASURES)
 
 
-def find_measures(names: str | Measure | Iterable[str | Measure] | None = None) -> list[Measure]:
-    """The measures with these names; all of them for None.
+def find_measures(
+    names: str | Measure | Iterable[str | Measure] | None = None, ids: Iterable[str] = ()
+) -> list[Measure]:
+    """The measures with these names; for None all that rows with these ids ("references", "words") suffice for.
 
     Raises:
         ValueError: a name that no measure has, or no name at all.
     """
     if names is None:
-        return list(MEASURES.values())
+        return [each for each in MEASURES.values() if set(each.ids) <= set(ids)]
     names = [names] if isinstance(names, (str, Measure)) else list(names)
     if not names:
         raise ValueError(f"no measure named; there are: {', '.join(MEASURES)}")
@@ -42,8 +52,14 @@ def measure(
     *,
     mask: Any = None,
     weight: Any = None,
+    references: Any = None,
+    words: Any = None,
+    sentences: Any = None,
     options: dict[str, dict[str, Any]] | None = None,
     sample_size: int | None = DEFAULT_SIZE,
+    interval: float | None = None,
+    null: bool = False,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, float]:
     """Several measures of the same rows, from one pass over them.
@@ -51,12 +67,18 @@ def measure(
     Args:
         embeddings: rows (n_samples, n_features); or (batch, length, n_features) with a `mask`; or statistics that
             have already seen the rows, as `statistics_for` makes them.
-        measures: names or measures; None for all.
+        measures: names or measures; None for all that the ids given suffice for.
         mask: 0 where a token does not count, (batch, length).
         weight: of every row, (n_samples,).
+        references: class label of every row, as integers or text, (n_samples,); so are
+        words: which word a row is an occurrence of, and
+        sentences: which sentence it comes from. Sentences are then sampled and resampled as a whole.
         options: keyword arguments by measure, as in `{"isoscore": {"unbiased": True}}`.
         sample_size: most rows that the measures of rows use (the others use all); None for all rows.
-        seed: of that sample.
+        interval: level of bootstrap intervals, as in 0.95: adds `<name>_low` and `<name>_high`.
+        null: add `<name>_null`, the values of as many isotropic Gaussian rows of the same width.
+        n_resamples: of the intervals.
+        seed: of the sample, the intervals and the null.
 
     Returns:
         One flat dict: the values of all measures, `n_samples`, `n_features`, and `n_sampled` if rows were sampled.
@@ -68,22 +90,30 @@ def measure(
         >>> round(values["isoscore"], 3), round(values["average_cosine_similarity"], 3), values["n_samples"]
         (0.99, 0.06, 2000)
     """
-    chosen = find_measures(measures)
+    ids = {"references": references, "words": words, "sentences": sentences}
+    statistics = as_statistics(embeddings, mask, weight, ids)
+    given = [name for name in ids if ids[name] is not None] if statistics is None else ids_of(statistics)
+    chosen = find_measures(measures, given)
     unknown = sorted(set(options or {}) - {each.name for each in chosen})
     if unknown:
         raise TypeError(f"options are by measure, as in {{'isoscore': {{'unbiased': True}}}}; got {unknown[0]!r}")
-    statistics = as_statistics(embeddings, mask, weight)
+    check_level(interval)
     if statistics is None:
-        statistics = statistics_for(chosen, size=sample_size, seed=seed)
-        for statistic in statistics:
-            statistic.update(embeddings, mask=mask, weight=weight)
+        statistics = statistics_for(chosen, interval=interval is not None, seed=seed, size=sample_size)
+        update_statistics(statistics, embeddings, mask=mask, weight=weight, **ids)
+    asked = {"interval": interval, "null": null, "n_resamples": n_resamples, "seed": seed}
     values: dict[str, float] = {}
     provenance: dict[str, float] = {}
     for each in chosen:
-        result = each(statistics, **(options or {}).get(each.name, {}))
+        result = each(statistics, **asked, **(options or {}).get(each.name, {}))
         provenance |= {key: result.pop(key) for key in ("n_samples", "n_features", "n_sampled") if key in result}
         values |= result
     return values | provenance
+
+
+def ids_of(statistics: Iterable[Any]) -> list[str]:
+    """The ids that the rows came with which these statistics have seen."""
+    return [name for name in IDS if any(getattr(statistic, name, None) is not None for statistic in statistics)]
 
 
 __all__ = ["MEASURES", "Measure", "find_measures", "measure", "measure_of", "statistics_for", *MEASURES]

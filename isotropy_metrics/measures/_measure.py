@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from isotropy_metrics.statistics import Moments, RowSample
+from isotropy_metrics.measures._interval import N_RESAMPLES, interval_of
+from isotropy_metrics.statistics import Buckets, ClassMoments, Moments, RowSample, TwoMoments
+from isotropy_metrics.statistics.isotropic_null import isotropic_null
+
+Statistic = Moments | ClassMoments | RowSample | Buckets
+
+
+class OfDimension(NamedTuple):
+    """A value that depends on the number of features d: how to write it, and how to compute it."""
+
+    text: str
+    value: Callable[[int], float]
+
+
+D = OfDimension("d", float)
+"""The number of features."""
+
+
+def text_of(fact: float | OfDimension | None) -> str:
+    """A bound or an isotropic value as one writes it."""
+    if fact is None:
+        return "–"
+    return fact.text if isinstance(fact, OfDimension) else f"{fact:g}".replace("inf", "∞")
 
 
 class Measure:
@@ -14,25 +37,35 @@ class Measure:
 
     Attributes:
         name: of the function, its file, its result key and its `evaluate` module.
-        needs: the statistic that the function takes, `Moments` or `RowSample`.
-        bounds: smallest and largest value.
-        isotropic: the value that an isotropic space has, in the limit of many rows.
+        needs: the statistic that the function takes: `Moments`, `UnitMoments`, `ClassMoments` or `RowSample`.
+        bounds: smallest and largest value; `OfDimension` where that depends on d.
+        isotropic: the value that an isotropic space has in the limit of many rows; `OfDimension` where it depends on
+            d, None where there is none: the null at the same n and d (`null=True`) takes its place.
         invariant_to: which of "translation", "rotation", "scale" leave the value as it is.
+        rows_wanted: how many rows the measure wants, a function of d; below, it warns. A measure whose options matter
+            takes them as keywords.
         paper: arXiv id, or address.
         citation: BibTeX.
+        ids: the ids of rows that the measure cannot do without: "references", "words", "sentences".
+        weighted: whether weights of rows have a meaning for it.
         options: the keyword arguments of the measure with their defaults.
     """
+
+    module_type = "measurement"
 
     def __init__(
         self,
         function: Callable[..., dict[str, float]],
         *,
-        needs: type[Moments] | type[RowSample],
-        bounds: tuple[float, float],
-        isotropic: float | str,
+        needs: type,
+        bounds: tuple[float, float | OfDimension],
+        isotropic: float | OfDimension | None,
         invariant_to: tuple[str, ...],
+        rows_wanted: Callable[..., int],
         paper: str,
         citation: str,
+        ids: tuple[str, ...] = (),
+        weighted: bool = True,
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -40,13 +73,18 @@ class Measure:
         self.bounds = bounds
         self.isotropic = isotropic
         self.invariant_to = invariant_to
+        self.rows_wanted = rows_wanted
         self.paper = paper
         self.citation = citation
+        self.ids = ids
+        self.weighted = weighted
         self.__doc__ = inspect.cleandoc(function.__doc__)
         self.__name__ = self.name
         self.__module__ = function.__module__
         parameters = inspect.signature(function).parameters.values()
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        of_options = inspect.signature(rows_wanted).parameters
+        self._options_of_rows_wanted = [name for name in self.options if name in of_options]
 
     @property
     def summary(self) -> str:
@@ -58,24 +96,73 @@ class Measure:
         """Where to read about it."""
         return self.paper if self.paper.startswith("http") else f"https://huggingface.co/papers/{self.paper}"
 
-    def __call__(self, embeddings: Any, *, mask: Any = None, weight: Any = None, **options: Any) -> dict[str, float]:
+    def isotropic_value(self, n_features: int) -> float | None:
+        """The value that an isotropic space of so many dimensions has."""
+        return self.isotropic.value(n_features) if isinstance(self.isotropic, OfDimension) else self.isotropic
+
+    def __call__(
+        self,
+        embeddings: Any,
+        *,
+        mask: Any = None,
+        weight: Any = None,
+        references: Any = None,
+        words: Any = None,
+        sentences: Any = None,
+        interval: float | None = None,
+        null: bool = False,
+        n_resamples: int = N_RESAMPLES,
+        seed: int = 0,
+        **options: Any,
+    ) -> dict[str, float]:
         """The measure's values: `{name: value, ..., "n_samples": ..., "n_features": ...}`.
 
         Args:
             embeddings: rows (n_samples, n_features); or (batch, length, n_features) with a `mask`; or a statistic,
-                or a collection of statistics, as they come out of `Moments` and `RowSample`.
+                or a collection of statistics, as they come out of `statistics_for`.
             mask, weight: see `Moments.update`; for rows only.
+            references, words, sentences: class label, word and sentence of every row, as integers or text, where the
+                measure needs them; `sentences` also make an interval resample whole sentences.
+            interval: level of a bootstrap interval, as in 0.95; adds `name_low` and `name_high`. See `interval_of`.
+            null: add `name_null`, the value of as many isotropic Gaussian rows of the same width.
+            n_resamples: of the interval.
+            seed: of the sample of rows, the interval and the null.
             **options: the keyword arguments in the measure's docstring.
 
         Raises:
-            ValueError: fewer than two rows, rows that are not finite, of the wrong shape, or not numbers.
+            ValueError: fewer than two rows, rows that are not finite, of the wrong shape, or not numbers; ids that the
+                measure needs are missing, or given to one that has no use for them.
             TypeError: an option that the measure does not have.
         """
         self.check_options(options)
-        statistic = self._statistic(embeddings, mask, weight)
-        if statistic.n_rows < 2:
-            raise ValueError(f"{self.name} needs at least 2 rows, got {statistic.n_rows}")
-        return self.function(statistic, **options) | _provenance(statistic)
+        check_level(interval)
+        of_rows = {"references": references, "words": words, "sentences": sentences}
+        statistics = as_statistics(embeddings, mask, weight, of_rows)
+        if statistics is None:
+            statistics = statistics_for([self], interval=interval is not None, seed=seed)
+            self._check_ids_are_of_use(of_rows, statistics)
+            update_statistics(statistics, embeddings, mask=mask, weight=weight, **of_rows)
+        statistic = self._own(statistics)
+        self._check_rows(statistic, options)
+        whole = getattr(statistic, "whole", statistic)
+        result = self.function(whole, **options)
+        if interval is not None:
+            if not hasattr(statistic, "halves"):
+                raise ValueError(
+                    f"an interval of {self.name} needs rows, or statistics from "
+                    "statistics_for(measures, interval=True)"
+                )
+            limits = interval_of(self, statistic, options, interval, n_resamples, seed)
+            result |= dict(zip((f"{self.name}_low", f"{self.name}_high"), limits, strict=True))
+        if null:
+            result[f"{self.name}_null"] = self.of(isotropic_null(whole, seed), options)
+        return result | _provenance(whole)
+
+    def of(self, statistic: Any, options: dict[str, Any]) -> float:
+        """The value alone, without warnings: for resamples and nulls."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return float(self.function(statistic, **options)[self.name])
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise TypeError if the measure does not have one of these options."""
@@ -84,22 +171,51 @@ class Measure:
             known = ", ".join(f"{name}={default!r}" for name, default in self.options.items()) or "none"
             raise TypeError(f"{self.name} has no option {unknown[0]!r}; its options: {known}")
 
-    def _statistic(self, embeddings: Any, mask: Any, weight: Any) -> Moments | RowSample:
-        given = as_statistics(embeddings, mask, weight)
-        if given is None:
-            statistic = self.needs()
-            statistic.update(embeddings, mask=mask, weight=weight)
-            return statistic
-        for statistic in given:
-            if isinstance(statistic, self.needs):
+    def _own(self, statistics: list[Statistic]) -> Statistic:
+        for statistic in statistics:
+            if type(statistic) is self.needs or (isinstance(statistic, Buckets) and statistic.kind is self.needs):
                 return statistic
         raise TypeError(
-            f"{self.name} needs {self.needs.__name__}, got {', '.join(type(item).__name__ for item in given)}: "
+            f"{self.name} needs {self.needs.__name__}, got {', '.join(type(item).__name__ for item in statistics)}: "
             "isotropy_metrics.statistics_for(measures) makes all that some measures need"
         )
 
+    def _check_ids_are_of_use(self, ids: dict[str, Any], statistics: list[Statistic]) -> None:
+        for name, values in ids.items():
+            if values is not None and not any(name in getattr(each, "ids", ()) for each in statistics):
+                raise ValueError(f"{self.name} has no use for {name}: leave them out")
+
+    def _check_rows(self, statistic: Statistic, options: dict[str, Any]) -> None:
+        n, d = statistic.n_rows, statistic.n_features
+        if n < 2:
+            raise ValueError(f"{self.name} needs at least 2 rows, got {n}")
+        missing = [name for name in self.ids if getattr(statistic, name, True) is None]
+        if missing:
+            raise ValueError(f"{self.name} needs {missing[0]}=: {ID_MEANINGS[missing[0]]}")
+        if not self.weighted and getattr(statistic, "weight", None) is not None:
+            raise ValueError(f"{self.name} has no meaning for weights of rows: leave them out")
+        wanted = self.rows_wanted(
+            d, **{name: options[name] for name in self._options_of_rows_wanted if name in options}
+        )
+        n = len(statistic.rows) if isinstance(statistic, RowSample) else n
+        if n < wanted:
+            transposed = f", or transpose if the rows are the {d}" if n < d else ""
+            warnings.warn(
+                f"{self.name} of {n:,} rows in {d} dimensions: it wants {wanted:,} rows. Compare values of equal n "
+                f"only, see with null=True what isotropic rows would give{transposed}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
     def __repr__(self) -> str:
-        return f"<measure {self.name}>"
+        return f"<{type(self).__name__.lower()} {self.name}>"
+
+
+ID_MEANINGS = {
+    "references": "one class label per row",
+    "words": "which word each row is an occurrence of",
+    "sentences": "which sentence each row comes from",
+}
 
 
 def measure_of(**facts: Any) -> Callable[[Callable[..., dict[str, float]]], Measure]:
@@ -111,23 +227,59 @@ def measure_of(**facts: Any) -> Callable[[Callable[..., dict[str, float]]], Meas
     return decorate
 
 
-def statistics_for(measures: Iterable[Measure], **sample: Any) -> list[Moments | RowSample]:
-    """Fresh statistics, one of each kind that these measures need; `sample` are arguments of `RowSample`."""
-    needed = dict.fromkeys(measure.needs for measure in measures)
-    return [kind(**sample) if kind is RowSample else kind() for kind in needed]
+def ten_per_dimension(d: int) -> int:
+    """Rows wanted by measures of the spectrum: below, the smallest eigenvalues tell of n and not of the space."""
+    return 10 * d
 
 
-def as_statistics(embeddings: Any, mask: Any, weight: Any) -> list[Moments | RowSample] | None:
-    """The statistics, if that is what was given in place of rows; then a mask or weight comes too late."""
+def check_level(interval: float | None) -> None:
+    """Raise ValueError if this is not the level of an interval."""
+    if interval is not None and not (isinstance(interval, float) and 0 < interval < 1):
+        raise ValueError(f"interval must be a level between 0 and 1, as in 0.95; got {interval!r}")
+
+
+def statistics_for(
+    measures: Iterable[Measure], *, interval: bool = False, seed: int = 0, stream: int = 0, **sample: Any
+) -> list[Statistic]:
+    """Fresh statistics, one of each kind that these measures, or comparisons, need.
+
+    Args:
+        measures: the measures.
+        interval: keep `Buckets` where the kind does not keep rows, so that intervals can be computed.
+        seed, stream: of samples and buckets; see `RowSample`.
+        **sample: further arguments of `RowSample`.
+    """
+    draws = {"seed": seed, "stream": stream}
+    statistics = []
+    for kind in dict.fromkeys(measure.needs for measure in measures):
+        if issubclass(kind, RowSample):
+            statistics.append(kind(**draws, **sample))
+        elif kind is TwoMoments:
+            statistics.append(kind(interval, **draws))
+        else:
+            statistics.append(Buckets(kind, **draws) if interval else kind())
+    return statistics
+
+
+def update_statistics(statistics: Iterable[Statistic], embeddings: Any, mask: Any, weight: Any, **ids: Any) -> None:
+    """Show the rows to all statistics, and to each the ids that it takes."""
+    for statistic in statistics:
+        own = {name: values for name, values in ids.items() if name in getattr(statistic, "ids", ())}
+        statistic.update(embeddings, mask=mask, weight=weight, **own)
+
+
+def as_statistics(embeddings: Any, mask: Any, weight: Any, ids: dict[str, Any]) -> list[Statistic] | None:
+    """The statistics, if that is what was given in place of rows; then what belongs to rows comes too late."""
     given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]
-    if not given or not isinstance(given[0], (Moments, RowSample)):
+    if not given or not isinstance(given[0], (Moments, ClassMoments, RowSample, Buckets)):
         return None
-    if mask is not None or weight is not None:
-        raise ValueError("mask and weight belong to rows: pass them to the update of the statistics")
+    late = [name for name, value in {"mask": mask, "weight": weight, **ids}.items() if value is not None]
+    if late:
+        raise ValueError(f"{' and '.join(late)} belong to rows: pass them to the update of the statistics")
     return given
 
 
-def _provenance(statistic: Moments | RowSample) -> dict[str, float]:
+def _provenance(statistic: Any) -> dict[str, float]:
     provenance = {"n_samples": statistic.n_rows, "n_features": statistic.n_features}
     if isinstance(statistic, RowSample) and not statistic.is_complete:
         provenance["n_sampled"] = len(statistic.rows)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from isotropy_metrics.measures import MEASURES
+from isotropy_metrics.measures._measure import text_of
 
 BEGIN, END = "<!-- measures: written by `make readme` -->", "<!-- end of measures -->"
 
@@ -17,11 +18,10 @@ def measures_table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, each in MEASURES.items():
-        low, high = (f"{bound:g}" for bound in each.bounds)
+        low, high = map(text_of, each.bounds)
         options = ", ".join(f"`{option}={default!r}`" for option, default in each.options.items()) or "–"
-        isotropic = each.isotropic if isinstance(each.isotropic, str) else f"{each.isotropic:g}"
         lines.append(
-            f"| [`{name}`]({each.paper_url}) | {each.summary} | {low} … {high.replace('inf', 'd')} | {isotropic} "
+            f"| [`{name}`]({each.paper_url}) | {each.summary} | {low} … {high} | {text_of(each.isotropic)} "
             f"| {', '.join(each.invariant_to)} | `{each.needs.__name__}` | {options} |"
         )
     return "\n".join(lines)

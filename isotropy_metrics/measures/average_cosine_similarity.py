@@ -12,6 +12,7 @@ from isotropy_metrics.statistics import Moments
     bounds=(-1.0, 1.0),
     isotropic=0.0,
     invariant_to=("rotation", "scale"),
+    rows_wanted=lambda d: 30,
     paper="1909.00512",
     citation="""@inproceedings{ethayarajh-2019-contextual,
     title = "How Contextual are Contextualized Word Representations? Comparing the Geometry of {BERT}, {ELM}o, and
@@ -21,33 +22,55 @@ from isotropy_metrics.statistics import Moments
     year = "2019"
 }""",
 )
-def average_cosine_similarity(moments: Moments) -> dict[str, float]:
+def average_cosine_similarity(moments: Moments, *, contributions: bool = False) -> dict[str, float]:
     """Mean cosine between two different rows, exact over all pairs.
 
     With x̂ = x/‖x‖ and weights w (1 if none are given), over the rows that are not zero,
 
         average_cosine_similarity = (‖Σ w x̂‖² − Σ w²) / ((Σ w)² − Σ w²)  =  mean of cos(xᵢ, xⱼ) over i ≠ j
 
-    in one pass, where papers sample a thousand pairs. An isotropic space has 0, and so has every space whose unit
+    in one pass, where papers sample a thousand pairs. Values above 0.5 are what users see as "everything is similar".
+    The cosine is a sum over the features, and so is its mean; the part of feature i is (Timkey & van Schijndel 2021)
+
+        cᵢ = ((Σ w x̂ᵢ)² − Σ w² x̂ᵢ²) / ((Σ w)² − Σ w²)
+
+    The cosine regulariser of Gao et al. (2019), divided by n² in I-STAR, is this value times (n − 1)/n.
+
+    What it does not tell: how isotropic a space is. An isotropic space has 0, and so has every space whose unit
     vectors have mean zero, however anisotropic: this is mostly a measure of the offset of the cloud from the origin,
-    and a few large dimensions decide it. Values above 0.5 are what users see as "everything is similar".
+    and a few large dimensions decide it.
 
     Args:
         moments: statistics of the rows, or the rows themselves (n_samples, n_features).
+        contributions: add the part of every feature.
 
     Returns:
-        `average_cosine_similarity`, from −1/(n − 1) to 1, and `n_zero_rows`, the rows left out because they are zero.
+        `average_cosine_similarity`, from −1/(n − 1) to 1, and `n_zero_rows`, the rows left out because they are zero;
+        with `contributions`, `cosine_contributions`, a list of n_features numbers that sum to the value, and
+        `largest_cosine_contribution`, the share of the largest in that sum.
 
     Raises:
         ValueError: fewer than 2 rows.
 
     Example:
-        >>> average_cosine_similarity([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])["average_cosine_similarity"].__round__(4)
-        0.4714
+        >>> import numpy as np
+        >>> X = np.tile([[1.0, 0.0], [0.0, 2.0]], (20, 1)) + [0.0, 1.0]
+        >>> result = average_cosine_similarity(X, contributions=True)
+        >>> round(result["average_cosine_similarity"], 3), np.round(result["cosine_contributions"], 3).tolist()
+        (0.85, [0.122, 0.728])
     """
+    extra_keys = ("cosine_contributions", "largest_cosine_contribution") if contributions else ()
     total, squares = moments.unit_weight_sum, moments.unit_weight_square_sum
     n_zero_rows = {"n_zero_rows": moments.n_zero_rows}
     if not total**2 > squares:
-        return nan_because("average_cosine_similarity", "fewer than 2 rows are not zero") | n_zero_rows
-    unit_sum = moments.unit_sum
-    return {"average_cosine_similarity": float((unit_sum @ unit_sum - squares) / (total**2 - squares))} | n_zero_rows
+        reason = "fewer than 2 rows are not zero"
+        return nan_because("average_cosine_similarity", reason, *extra_keys) | n_zero_rows
+    pairs = total**2 - squares
+    result = {
+        "average_cosine_similarity": float((moments.unit_sum @ moments.unit_sum - squares) / pairs)
+    } | n_zero_rows
+    if contributions:
+        of_features = (moments.unit_sum**2 - moments.unit_square_sum) / pairs
+        result["cosine_contributions"] = of_features.tolist()
+        result["largest_cosine_contribution"] = float(of_features.max() / of_features.sum())
+    return result

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from isotropy_metrics.measures._degenerate import nan_because, warn_of_few_rows
-from isotropy_metrics.measures._measure import measure_of
+from isotropy_metrics.measures._degenerate import nan_because
+from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
 from isotropy_metrics.statistics import Moments
 
 
@@ -14,6 +14,7 @@ from isotropy_metrics.statistics import Moments
     bounds=(0.0, 1.0),
     isotropic=1.0,
     invariant_to=("translation", "rotation", "scale"),
+    rows_wanted=lambda d, unbiased=False: 3 if unbiased else ten_per_dimension(d),
     paper="2108.07344",
     citation="""@inproceedings{rudman-etal-2022-isoscore,
     title = "{I}so{S}core: Measuring the Uniformity of Embedding Space Utilization",
@@ -31,6 +32,9 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
 
     which equals the seven steps of the paper's algorithm. 1 is isotropic, 0 is a line; k equal variances give
     (k − 1)/(d − 1). It reads off the same number as `participation_ratio`: never report both as two findings.
+
+    What it does not tell: whether the space is good for a task (less isotropic ones often are), how far the cloud lies
+    from the origin, and which directions are large.
 
     From n rows of a d-dimensional isotropic Gaussian the plain value is about n/(n + d), not 1. `unbiased=True`
     replaces tr(Σ)² and tr(Σ²) by their unbiased estimates for Gaussian rows (S the sample covariance, n = rows − 1):
@@ -54,9 +58,9 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
         >>> X = np.random.default_rng(0).normal(size=(256, 768))
         >>> round(isoscore(X, unbiased=True)["isoscore"], 2)
         0.98
-        >>> X = np.concatenate([np.diag([3.0, 3.0, 0.0]), -np.diag([3.0, 3.0, 0.0])])
+        >>> X = np.tile(np.concatenate([np.diag([3.0, 3.0, 0.0]), -np.diag([3.0, 3.0, 0.0])]), (5, 1))
         >>> {key: round(value, 3) for key, value in isoscore(X).items()}
-        {'isoscore': 0.5, 'dimensions_used': 2.0, 'n_samples': 6, 'n_features': 3}
+        {'isoscore': 0.5, 'dimensions_used': 2.0, 'n_samples': 30, 'n_features': 3}
     """
     d = moments.n_features
     if d == 1:
@@ -72,7 +76,5 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
         if q <= 0:
             return nan_because("isoscore", f"{moments.n_rows} rows are too few to estimate tr(Σ²)", "dimensions_used")
         t = t - 2 / n * q
-    else:
-        warn_of_few_rows("isoscore", moments, f"{(n + 1) / (n + 1 + d):.2g}", "pass unbiased=True")
     score = (t / q - 1) / (d - 1)
     return {"isoscore": score, "dimensions_used": score * (d - 1) + 1}

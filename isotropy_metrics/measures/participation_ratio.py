@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 
-from isotropy_metrics.measures._degenerate import nan_because, warn_of_few_rows
-from isotropy_metrics.measures._measure import measure_of
+from isotropy_metrics.measures._degenerate import nan_because
+from isotropy_metrics.measures._measure import D, measure_of, ten_per_dimension
 from isotropy_metrics.statistics import Moments
 
 
 @measure_of(
     needs=Moments,
-    bounds=(1.0, float("inf")),
-    isotropic="d",
+    bounds=(1.0, D),
+    isotropic=D,
     invariant_to=("translation", "rotation", "scale"),
+    rows_wanted=ten_per_dimension,
     paper="https://doi.org/10.1101/214262",
     citation="""@article{gao2017theory,
     title = "A theory of multineuronal dimensionality, dynamics and measurement",
@@ -33,6 +34,9 @@ def participation_ratio(moments: Moments) -> dict[str, float]:
     k equal variances give k; an isotropic space gives d = n_features, a line gives 1. `isoscore` is the same number
     on a scale from 0 to 1. From n rows of an isotropic Gaussian it is about nd/(n + d).
 
+    What it does not tell: how the variance is spread over small directions, which hardly count, and whether the
+    directions in use carry meaning.
+
     Args:
         moments: statistics of the rows, or the rows themselves (n_samples, n_features).
 
@@ -44,12 +48,10 @@ def participation_ratio(moments: Moments) -> dict[str, float]:
 
     Example:
         >>> import numpy as np
-        >>> X = np.concatenate([np.diag([3.0, 3.0, 0.0]), -np.diag([3.0, 3.0, 0.0])])
+        >>> X = np.tile(np.concatenate([np.diag([3.0, 3.0, 0.0]), -np.diag([3.0, 3.0, 0.0])]), (5, 1))
         >>> round(participation_ratio(X)["participation_ratio"], 6)
         2.0
     """
     if math.isnan(moments.purity):
         return nan_because("participation_ratio", "all rows are the same")
-    n, d = moments.effective_n_rows, moments.n_features
-    warn_of_few_rows("participation_ratio", moments, f"{n * d / (n + d):.3g}", "see isoscore(..., unbiased=True)")
     return {"participation_ratio": 1 / moments.purity}

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from isotropy_metrics.measures._degenerate import nan_because
-from isotropy_metrics.measures._measure import measure_of
+from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
 from isotropy_metrics.statistics import RowSample
 
-SIGNS = ("both", "as_is")
+SIGNS = ("both", "largest_positive")
 CHUNK_ROWS = 4096
 
 
@@ -19,6 +19,7 @@ CHUNK_ROWS = 4096
     bounds=(0.0, 1.0),
     isotropic=1.0,
     invariant_to=("rotation",),
+    rows_wanted=ten_per_dimension,
     paper="1702.01417",
     citation="""@inproceedings{mu2018allbutthetop,
     title = "All-but-the-Top: Simple and Effective Postprocessing for Word Representations",
@@ -27,25 +28,33 @@ CHUNK_ROWS = 4096
     year = "2018"
 }""",
 )
-def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str = "both") -> dict[str, float]:
+def partition_isotropy(
+    sample: RowSample, *, centered: bool = False, signs: str = "both", legacy_rows: bool = False
+) -> dict[str, float]:
     """Smallest over largest value of the partition function, over the eigenvectors of WᵀW.
 
     With the rows w of W and the eigenvectors u of WᵀW (the columns that an eigensolver returns),
 
         F(u) = Σ exp(uᵀ w),    partition_isotropy = I(W) = min F(u) / max F(u)
 
-    1 is isotropic. For Gaussian rows with mean 0 it tends to exp(−(λ_max − λ_min)/2): it sees only the two extreme
-    directions, changes with the scale of the rows, and spans hundreds of orders of magnitude, so that it is computed
-    and best read as a logarithm. It serves comparison with older papers; for the rest see `isoscore`.
+    1 is isotropic. For Gaussian rows with mean 0 it tends to exp(−(λ_max − λ_min)/2); it spans hundreds of orders of
+    magnitude, so that it is computed and best read as a logarithm. It is the I₁ of Ait-Saada & Nadif (2023); their
+    I₂ = std(F)/mean(F), larger for less isotropic spaces, is `partition_variation`.
+
+    What it does not tell: anything of the directions between the two extreme ones, and it changes with the scale of
+    the rows. It serves comparison with older papers; for the rest see `isoscore`.
 
     Args:
         sample: the rows (n_samples, n_features), or a `RowSample` of them; more rows than its size are sampled.
         centered: subtract the mean of the rows first. False, as in the papers, measures the raw rows.
-        signs: "both" takes u and −u, so that the value is unique; "as_is" takes the arbitrary sign that LAPACK gives
-            each eigenvector, as published values do. Not unique where eigenvalues coincide.
+        signs: "both" takes u and −u, so that the value is unique; "largest_positive" takes the one of the two whose
+            largest entry is positive, where published values take the arbitrary sign that a solver returned.
+        legacy_rows: take the rows of the matrix of eigenvectors for the eigenvectors, as the code of several papers
+            did by mistake. Only to find out where a published value came from: a collapsed cloud reads 0.3 and more.
 
     Returns:
-        `partition_isotropy`, in [0, 1], and `partition_isotropy_log10`, which does not underflow.
+        `partition_isotropy`, in [0, 1], `partition_isotropy_log10`, which does not underflow, and
+        `partition_variation`, from 0.
 
     Raises:
         ValueError: fewer than 2 rows, or other `signs`.
@@ -63,7 +72,7 @@ def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str 
     rows, weight = sample.rows, sample.weight
     reason = _degenerate(rows)
     if reason:
-        return nan_because("partition_isotropy", reason, "partition_isotropy_log10")
+        return nan_because("partition_isotropy", reason, "partition_isotropy_log10", "partition_variation")
     log_weight = np.zeros(len(rows)) if weight is None else np.log(weight)
     mean = np.average(rows.astype(np.float64), axis=0, weights=weight) if centered else 0.0
     chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS)]
@@ -73,8 +82,12 @@ def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str 
         x = rows[chunk].astype(np.float64) - mean
         gram += (x if weight is None else x * weight[chunk, None]).T @ x
     eigenvectors = np.linalg.eigh(gram)[1]
+    largest = eigenvectors[np.abs(eigenvectors).argmax(axis=0), np.arange(rows.shape[1])]
+    eigenvectors *= np.sign(largest)
+    if legacy_rows:
+        eigenvectors = eigenvectors.T
 
-    log_f = np.full((1 if signs == "as_is" else 2, rows.shape[1]), -np.inf)
+    log_f = np.full((2 if signs == "both" else 1, rows.shape[1]), -np.inf)
     for chunk in chunks:
         projections = (rows[chunk].astype(np.float64) - mean) @ eigenvectors
         for sign, log_f_of_sign in zip((1, -1), log_f, strict=False):
@@ -83,7 +96,13 @@ def partition_isotropy(sample: RowSample, *, centered: bool = False, signs: str 
             total = np.exp(exponents - largest).sum(axis=0) + np.exp(log_f_of_sign - largest)
             log_f_of_sign[:] = largest + np.log(total)
     log10 = float(log_f.min() - log_f.max()) / math.log(10)
-    return {"partition_isotropy": 10.0**log10, "partition_isotropy_log10": log10}
+    f = np.exp(log_f - log_f.max())
+    variation = float(f.std() / f.mean())
+    return {
+        "partition_isotropy": 10.0**log10,
+        "partition_isotropy_log10": log10,
+        "partition_variation": variation,
+    }
 
 
 def _degenerate(rows: np.ndarray) -> str | None:

@@ -30,8 +30,8 @@ def draw_layers(layers: Sequence[dict[str, Any]], measures: Sequence[Measure]) -
             rows = [row for row in layers if row["checkpoint"] == checkpoint]
             values = [number_or_nan(row[key]) for row in rows]
             axis.plot([row["layer"] for row in rows], values, "o-", color=color, label=LABELS[checkpoint], ms=4)
-        isotropic = {"d": layers[0]["n_features"]}.get(each.isotropic, each.isotropic)
-        note = f"isotropic: {isotropic:g}" if key == each.name else "isotropic: 0"
+        isotropic = each.isotropic_value(layers[0]["n_features"])
+        note = f"isotropic: {format_number(isotropic)}" if key == each.name else "isotropic: 0"
         axis.set_title(f"{key.replace('_', ' ')} ({note})")
         axis.set_xlabel("layer (0: embeddings)")
         axis.xaxis.get_major_locator().set_params(integer=True)

@@ -26,6 +26,13 @@ from isotropy_metrics.study.text_pairs import STSB, TextPairs, load_pairs
 from isotropy_metrics.study.token_space import TokenSpace, token_space
 from isotropy_metrics.study.treatments import compare_treatments
 
+DEFAULT_MEASURES = (
+    "average_cosine_similarity",
+    "effective_rank",
+    "isoscore",
+    "participation_ratio",
+    "partition_isotropy",
+)
 N_FITTING_PAIRS = 1000
 BEFORE, AFTER = "before", "after"
 PACKAGES = ("isotropy-metrics", "numpy", "scipy", "torch", "transformers", "accelerate", "datasets")
@@ -84,7 +91,7 @@ def run_study(
         finetuned: Hub id or folder of the second checkpoint; None to fine-tune `model` here.
         dataset, columns: see `load_pairs`.
         layers: "all" or layer numbers (0 = embedding layer, -1 = last); the highest is treated and scored.
-        measures: names; None for all.
+        measures: names; None for `DEFAULT_MEASURES`. Those that need ids of rows are refused.
         max_rows: most held-out pairs to use; None for all.
         max_train_rows: most training pairs to use; None for all.
         epochs: passes over the training pairs.
@@ -97,7 +104,10 @@ def run_study(
         ValueError, FileNotFoundError, OSError: what is wrong with an argument, before long work begins.
     """
     start = time.perf_counter()
-    chosen = find_measures(measures)
+    chosen = find_measures(DEFAULT_MEASURES if measures is None else measures)
+    for each in chosen:
+        if each.ids:
+            raise ValueError(f"{each.name} needs {each.ids[0]}, which the study's token vectors do not have")
     for name, value in {"max_rows": max_rows, "max_train_rows": max_train_rows}.items():
         if value is not None and value < 3:
             raise ValueError(f"{name} must be at least 3 pairs, got {value}")
