@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isotropy_metrics import MEASURES, Moments, load, measure, register
+from isotropy_metrics import MEASURES, Moments, UnitMoments, load, measure, register
 
-NAMES = [name for name, each in MEASURES.items() if each.needs is Moments]
+OF_ROWS = [name for name, each in MEASURES.items() if each.needs is Moments]
+OF_ROWS_AND_DIRECTIONS = [name for name, each in MEASURES.items() if each.needs in (Moments, UnitMoments)]
 BATCH = 1000
 
 
@@ -37,13 +38,18 @@ def floor(X: np.ndarray) -> None:
 
 
 def measures_of_array(X: np.ndarray) -> None:
-    """measure(X, ...): all second-moment measures of an array."""
-    measure(X, NAMES)
+    """measure(X, ...): all measures of the moments of the rows."""
+    measure(X, OF_ROWS)
+
+
+def measures_of_array_and_directions(X: np.ndarray) -> None:
+    """measure(X, ...): also those of the moments of the directions, a second product."""
+    measure(X, OF_ROWS_AND_DIRECTIONS)
 
 
 def measures_of_batches(X: np.ndarray) -> None:
-    """isotropy_metrics.load([...]): all of them through evaluate, in batches of 1,000."""
-    module = load(NAMES)
+    """isotropy_metrics.load([...]): all of the first through evaluate, in batches of 1,000."""
+    module = load(OF_ROWS)
     for start in range(0, len(X), BATCH):
         module.add_batch(embeddings=X[start : start + BATCH])
     module.compute()
@@ -72,7 +78,13 @@ def isoscore_package(X: np.ndarray) -> None:
         IsoScore(torch.from_numpy(X))
 
 
-CONTESTANTS = (measures_of_array, measures_of_batches, isoscore_through_evaluate, isoscore_package)
+CONTESTANTS = (
+    measures_of_array,
+    measures_of_array_and_directions,
+    measures_of_batches,
+    isoscore_through_evaluate,
+    isoscore_package,
+)
 
 
 def seconds(contestant: Callable[[np.ndarray], None], X: np.ndarray) -> float:
@@ -109,6 +121,7 @@ def main() -> None:
     shape = (options.rows, options.features)
 
     print(f"{shape[0]:,} x {shape[1]} float32, numpy {np.__version__}, {platform.processor() or platform.machine()}")
+    print(f"{len(OF_ROWS)} measures of the rows, {len(OF_ROWS_AND_DIRECTIONS)} with those of their directions")
     for offset in (0.0, 5.0):
         X = rows_of(shape, offset)
         for contestant in (floor, *CONTESTANTS):

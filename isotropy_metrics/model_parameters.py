@@ -15,7 +15,7 @@ def outlier_dimensions_of(
 ) -> list[dict[str, Any]]:
     """Dimensions whose LayerNorm weight or bias stands out in many layers (Puccetti et al. 2022).
 
-    For the last normalisation of each layer, with weight w and bias b of n_features entries, dimension i stands out if
+    For the last normalisation of each layer, with weight w and bias b of n_features entries, dimension i is one if
 
         |wᵢ − mean(w)| > n_std · std(w),    and likewise for b
 

@@ -11,7 +11,7 @@ def gaussian(n, variances, seed=0):
 
 
 def ids_for(measured, n, start=0):
-    """The ids that a measure cannot do without, of rows start … start + n: 3 classes, 25 words, sentences of 6 rows."""
+    """The ids that a measure cannot do without, of n rows from start on: 3 classes, 25 words, sentences of 6 rows."""
     row = np.arange(start, start + n)
     of_rows = {"references": row % 3, "words": row % 25, "sentences": row // 6}
     return {name: of_rows[name] for name in measured.ids}

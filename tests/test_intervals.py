@@ -1,4 +1,4 @@
-"""Bootstrap intervals cover what they should, for independent rows and for tokens of sentences, and nulls are nulls."""
+"""Intervals cover what they should, for independent rows and for tokens of sentences, and nulls are nulls."""
 
 import numpy as np
 import pytest

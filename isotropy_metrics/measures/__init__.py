@@ -41,6 +41,8 @@ def find_measures(
     if not names:
         raise ValueError(f"no measure named; there are: {', '.join(MEASURES)}")
     for name in names:
+        if isinstance(name, Measure) and name.module_type != Measure.module_type:
+            raise ValueError(f"{name.name} compares two spaces: use compare(X, Y, ...)")
         if not isinstance(name, Measure) and name not in MEASURES:
             raise ValueError(f"there is no measure {name!r}; there are: {', '.join(MEASURES)}")
     return [name if isinstance(name, Measure) else MEASURES[name] for name in names]

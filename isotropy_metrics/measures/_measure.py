@@ -177,7 +177,7 @@ class Measure:
                 return statistic
         raise TypeError(
             f"{self.name} needs {self.needs.__name__}, got {', '.join(type(item).__name__ for item in statistics)}: "
-            "isotropy_metrics.statistics_for(measures) makes all that some measures need"
+            "isotropy_metrics.statistics_for(measures) makes all that is needed"
         )
 
     def _check_ids_are_of_use(self, ids: dict[str, Any], statistics: list[Statistic]) -> None:

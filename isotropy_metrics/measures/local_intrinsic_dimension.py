@@ -18,7 +18,7 @@ COMBINATIONS = ("harmonic_mean", "mean", "median")
     bounds=(0.0, math.inf),
     isotropic=D,
     invariant_to=("translation", "rotation", "scale"),
-    rows_wanted=lambda d, k=20: max(1000, 10 * k),
+    rows_wanted=lambda d, k=20: max(1000, 50 * k),  # k neighbours of fewer rows are not near, and lower the value
     weighted=False,
     paper="https://papers.nips.cc/paper/2004/hash/74934548253bcab8490ebd74afed7031-Abstract.html",
     citation="""@inproceedings{levina2004maximum,
@@ -36,10 +36,10 @@ def local_intrinsic_dimension(sample: RowSample, *, k: int = 20, comb: str = "ha
 
         m⁻¹ = (1/(k − 1)) Σ log(T_k/T_j)    over j = 1 ... k − 1
 
-    and local_intrinsic_dimension = 1 / mean of m⁻¹, the harmonic mean over the rows, which is the likelihood's own for
-    one common dimension (MacKay & Ghahramani 2005). Levina & Bickel averaged m itself, which is larger, and the more so
-    the smaller k is. Isotropic rows tend to n_features, but slowly: beyond about 20 dimensions the value falls far
-    short for any number of rows that one can have. Compare it with the null, and at equal n.
+    and local_intrinsic_dimension = 1 / mean of m⁻¹, the harmonic mean over the rows, which maximises the likelihood of
+    one common dimension (MacKay & Ghahramani 2005). Levina & Bickel averaged m itself, which is larger, the more so
+    the smaller k is. Isotropic rows tend to n_features, but slowly: beyond about 20 dimensions no number of rows that
+    one can have gets near (768 isotropic dimensions read 147 from 10,000 rows). Compare with the null, and at equal n.
 
     Rows that equal an earlier one are left out first; scikit-dimension's MLE, the same for distinct rows (its
     comb="mle", "mean" and "median"), returns 0 where there are any.
@@ -63,7 +63,7 @@ def local_intrinsic_dimension(sample: RowSample, *, k: int = 20, comb: str = "ha
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(2000, 3)) @ np.random.default_rng(1).normal(size=(3, 50))
         >>> round(local_intrinsic_dimension(X)["local_intrinsic_dimension"], 1)  # 3 dimensions in a space of 50
-        2.8
+        3.0
     """
     if comb not in COMBINATIONS:
         raise ValueError(f"comb must be one of {', '.join(COMBINATIONS)}; got {comb!r}")

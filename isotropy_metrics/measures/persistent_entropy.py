@@ -17,7 +17,7 @@ from isotropy_metrics.statistics.spanning_tree import spanning_tree_lengths
     bounds=(0.0, math.inf),
     isotropic=None,
     invariant_to=("translation", "rotation", "scale"),
-    rows_wanted=lambda d: 1000,
+    rows_wanted=lambda d: 1000,  # what it lacks to an even entropy scatters by a tenth of itself
     weighted=False,
     paper="2501.05502",
     citation="""@article{kudriashov2025shrink,
@@ -35,12 +35,10 @@ def persistent_entropy(sample: RowSample) -> dict[str, float]:
 
         persistent_entropy = −Σ (l/L) log(l/L),    persistent_entropy_normalized = persistent_entropy / log(n − 1)
 
-    The second is 1 if all lengths are equal, and falls as few long edges join clusters and outliers to the rest. There
-    is no value of an isotropic space, which depends on n and d: see the null, and compare at equal n. The regulariser
-    of Kudriashov et al. adds the bars of loops and voids, and selects prominent ones; here are all of those that
-    components have.
-
-    Rows that equal an earlier one are left out first: their edges have length 0.
+    The second is 1 if all lengths are equal, and falls as few long edges join clusters and outliers to the rest. An
+    isotropic space has no value of its own, as n and d decide it: see the null, and compare at equal n. Rows that
+    equal an earlier one are left out first, since their edges have length 0. The regulariser of Kudriashov et al.
+    takes the bars of loops and voids too, and of all bars the prominent ones.
 
     What it does not tell: the shape of the cloud beyond its density, and where the long edges are. In many dimensions
     all edges of any cloud without clusters are of nearly one length.
@@ -59,10 +57,10 @@ def persistent_entropy(sample: RowSample) -> dict[str, float]:
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(1000, 3))
         >>> round(persistent_entropy(X)["persistent_entropy_normalized"], 3)
-        0.986
+        0.982
         >>> X[:10] *= 1000
         >>> round(persistent_entropy(X)["persistent_entropy_normalized"], 3)
-        0.343
+        0.359
     """
     distinct = sample.without_copies()
     n = len(distinct.rows)

@@ -45,7 +45,7 @@ class ClassMoments:
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None, *, references: Any = None) -> None:
-        """Add rows (n_samples, n_features) with their class labels (n_samples,); or (batch, length, ...) with a `mask`.
+        """Add rows (n_samples, n_features) with their class labels (n_samples,); see `arrays.as_rows`.
 
         Raises:
             ValueError: no labels, what `arrays.as_rows` and `arrays.as_ids` refuse, a row that is not finite, or

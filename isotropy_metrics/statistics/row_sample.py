@@ -232,7 +232,7 @@ class RowSample:
         return self._derived["without_copies"]
 
     def neighbors(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest other rows of each of `rows` by Euclidean distance, nearest first; found once for all measures.
+        """The k nearest other rows of each of `rows` by Euclidean distance, nearest first; found once for all.
 
         Returns:
             distances (len(rows), k) in float64, and indices into `rows` (len(rows), k).
@@ -262,9 +262,8 @@ class RowSample:
             )
         given, before = ([name for name in IDS if name in each] for each in (part, self._parts[0]))
         if given != before:
-            raise ValueError(
-                f"these rows have the ids {', '.join(given) or 'none'}, the rows so far had {', '.join(before) or 'none'}"
-            )
+            given, before = (", ".join(names) or "none" for names in (given, before))
+            raise ValueError(f"these rows have the ids {given}, the rows so far had {before}")
 
     def _compact(self) -> None:
         """One part, with the smallest keys only. Equal keys, of two samples with one seed, are ordered by content."""
