@@ -10,19 +10,24 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "__
 
 BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
 EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
+FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0"]
 TRAINER_REQUIRE = ["torch>=2.4", "transformers>=5.0", "datasets>=3.0", "accelerate>=1.1", "tqdm>=4.60"]
 STUDY_REQUIRE = [*TRAINER_REQUIRE, "scikit-learn>=1.3", "matplotlib>=3.8", "pandas>=2.0", "jinja2>=3.1", "rich>=13.0"]
 DEMO_REQUIRE = [*STUDY_REQUIRE, "gradio>=6.0"]
 TEST_REQUIRE = [
     *EVALUATE_REQUIRE,
+    *FILES_REQUIRE,
     *STUDY_REQUIRE,
     "pytest>=8.0",
     "hypothesis>=6.100",
     "IsoScore==2.0.1",
+    "scikit-dimension==0.5.0",
+    "safetensors>=0.4",
+    "gradio>=6.0",
     "psutil>=5.9",
 ]
 DEV_REQUIRE = [*TEST_REQUIRE, "ruff>=0.12", "pre-commit>=4.0", "build>=1.2"]
-ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *STUDY_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})
+ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *FILES_REQUIRE, *STUDY_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})
 
 setup(
     name="isotropy-metrics",
@@ -40,6 +45,7 @@ setup(
     install_requires=BASE_REQUIRE,
     extras_require={
         "evaluate": EVALUATE_REQUIRE,
+        "files": FILES_REQUIRE,
         "trainer": TRAINER_REQUIRE,
         "study": STUDY_REQUIRE,
         "demo": DEMO_REQUIRE,

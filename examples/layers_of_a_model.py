@@ -1,22 +1,22 @@
 """Measure every layer of a model over some texts, one batch in memory at a time."""
 
-from isotropy_metrics import MEASURES, measure
+from isotropy_metrics import find_measures, measure, statistics_for
 from isotropy_metrics.hidden_states import stream_hidden_states
-from isotropy_metrics.measures import statistics_for
 from isotropy_metrics.study.bundled import minilm_path
 from isotropy_metrics.study.text_pairs import load_pairs
 
 model = str(minilm_path())  # or any Hub id
 texts = load_pairs()[1].first[:300]  # or any list of texts
 
+measures = find_measures(["isoscore", "average_cosine_similarity", "partition_isotropy"])
 statistics = {}
 for batch in stream_hidden_states(model, texts, progress=False):
     for layer, rows in batch.layers.items():
-        for statistic in statistics.setdefault(layer, statistics_for(MEASURES.values())):
+        for statistic in statistics.setdefault(layer, statistics_for(measures)):
             statistic.update(rows)
 
 for layer, of_layer in sorted(statistics.items()):
-    values = measure(of_layer, ["isoscore", "average_cosine_similarity", "partition_isotropy"])
+    values = measure(of_layer, measures)
     print(
         f"layer {layer}: isoscore {values['isoscore']:.3f}, "
         f"average cosine {values['average_cosine_similarity']:.3f}, "

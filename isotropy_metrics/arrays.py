@@ -178,10 +178,8 @@ def _as_float_array(embeddings: Any) -> np.ndarray:
         return array.astype(np.float64)
     if array.dtype.kind in "cmM":
         raise ValueError(f"embeddings must be real numbers, got {array.dtype}")
-    if array.dtype in (np.float32, np.float64):
-        return array
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        return array.astype(np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        return array.astype(np.float32 if array.dtype.itemsize == 4 else np.float64, copy=False)  # of any byte order
     try:
         return array.astype(np.float32)
     except (TypeError, ValueError) as error:

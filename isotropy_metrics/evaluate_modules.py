@@ -1,4 +1,4 @@
-"""Every measure as an `evaluate` module: load it, or register it so that `evaluate.load` finds it by name."""
+"""Measures and comparisons as `evaluate` modules: load one, or register all so that `evaluate.load` finds them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isotropy_metrics.measures import MEASURES
+from isotropy_metrics.measures import MEASURES, Measure
+from isotropy_metrics.measures.comparisons import COMPARISONS
 
 if TYPE_CHECKING:
-    from isotropy_metrics.evaluate_measurement import EmbeddingMeasurement
+    from isotropy_metrics.evaluate_streaming import StreamingModule
+
+RECORDS: dict[str, Measure] = MEASURES | COMPARISONS
+"""Every measure and every comparison by its name."""
+
+KINDS = {
+    "measurement": ("isotropy_metrics.evaluate_measurement", "EmbeddingMeasurement"),
+    "comparison": ("isotropy_metrics.evaluate_comparison", "EmbeddingComparison"),
+}
+"""Where the module class of each `module_type` of evaluate is; importing it imports evaluate."""
 
 MARK = "Written by `isotropy-metrics register`, removed by `isotropy-metrics unregister`."
 
 SCRIPT = '''"""{mark}"""
 
 try:
-    from isotropy_metrics.evaluate_measurement import module_class
+    from isotropy_metrics.evaluate_modules import module_class
 except ImportError as error:
     raise ImportError(
         "evaluate.load('{name}') was registered by isotropy-metrics, which cannot be imported here: "
@@ -34,33 +44,47 @@ Module = module_class("{name}")
 '''
 
 
-def load(name: str | Sequence[str], **arguments: Any) -> EmbeddingMeasurement:
-    """A measure as an evaluation module; several names give one module that makes one pass for all of them.
+def load(name: str | Sequence[str], **arguments: Any) -> StreamingModule:
+    """A measure or comparison as an evaluation module; several names give one module, of one pass for all of them.
 
     Args:
-        name: of a measure, or a list of names.
-        **arguments: options of the measure, `sample_size`, `seed`; see `EmbeddingMeasurement`.
+        name: of a measure or comparison, or a list of names of one kind.
+        **arguments: options, `sample_size`, `seed`, `interval`, `null`, `n_resamples`; see `StreamingModule`.
 
     Raises:
-        ValueError: there is no such measure.
+        ValueError: there is no such measure, or names are of both kinds.
         ImportError: `evaluate` is not installed.
     """
-    return _evaluate_measurement().module_class(name)(**arguments)
+    return module_class(name)(**arguments)
+
+
+def module_class(name: str | Sequence[str]) -> type[StreamingModule]:
+    """The class of the module of one measure or comparison, or of several of one kind; see `load`."""
+    names = [name] if isinstance(name, str) else list(name)
+    types_of = {each: RECORDS[each].module_type for each in names if each in RECORDS}
+    if len(set(types_of.values())) > 1:
+        both = " and ".join(f"{each} is a {module_type}" for each, module_type in types_of.items())
+        raise ValueError(f"one module has measures or comparisons, not both; {both}")
+    unknown = [each for each in names if each not in RECORDS]
+    if unknown or not names:
+        what = f"there is no measure {unknown[0]!r}" if unknown else "no measure named"
+        raise ValueError(f"{what}; there are: {', '.join(RECORDS)}")
+    return _kind(types_of[names[0]]).named(name if isinstance(name, str) else names)
 
 
 def register(*, lasting: bool = False) -> None:
-    """Make `evaluate.load` find every measure by its name, with no network access.
+    """Make `evaluate.load` find every measure and comparison by its name, with no network access.
 
     In this process (default), or with `lasting=True` for every process that uses this user's Hugging Face modules
-    cache (`HF_HOME` or `HF_MODULES_CACHE`), by a small script per measure there: `isotropy-metrics register`.
+    cache (`HF_HOME` or `HF_MODULES_CACHE`), by a small script for each there: `isotropy-metrics register`.
     A local folder of the same name still comes first, as evaluate has it.
     """
-    _evaluate_measurement()
+    _kind("measurement")
     if lasting:
         _write_scripts()
     loading = importlib.import_module("evaluate.loading")
     if not hasattr(loading.evaluation_module_factory, "isotropy_metrics_original"):
-        loading.evaluation_module_factory = _factory_that_knows_measures(loading)
+        loading.evaluation_module_factory = _factory_that_knows_names(loading)
 
 
 def unregister(*, lasting: bool = False) -> None:
@@ -76,26 +100,27 @@ def unregister(*, lasting: bool = False) -> None:
 
 def registered_folders() -> list[Path]:
     """The folders that `register(lasting=True)` has written in the modules cache of this user."""
-    scripts = _scripts_root().glob("evaluate-measurement--*/*/*.py")
+    scripts = [script for each in KINDS for script in _scripts_root().glob(f"evaluate-{each}--*/*/*.py")]
     return sorted({script.parent.parent for script in scripts if MARK in script.read_text(encoding="utf-8")})
 
 
-def _evaluate_measurement() -> types.ModuleType:
+def _kind(module_type: str) -> type[StreamingModule]:
+    module, name = KINDS[module_type]
     try:
-        return importlib.import_module("isotropy_metrics.evaluate_measurement")
+        return getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise ImportError("evaluation modules need evaluate: pip install 'isotropy-metrics[evaluate]'") from error
 
 
-def _factory_that_knows_measures(loading: types.ModuleType) -> Any:
+def _factory_that_knows_names(loading: types.ModuleType) -> Any:
     original = loading.evaluation_module_factory
 
     @functools.wraps(original)
     def evaluation_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
-        if path not in MEASURES or os.path.isfile(os.path.join(path, f"{path}.py")):
+        if path not in RECORDS or os.path.isfile(os.path.join(path, f"{path}.py")):
             return original(path, *args, **kwargs)
         module = types.ModuleType(f"isotropy_metrics.evaluate_modules.{path}")
-        module.Module = _evaluate_measurement().module_class(path)
+        module.Module = module_class(path)
         sys.modules[module.__name__] = module
         return loading.ImportableModule(module.__name__, _hash(path))
 
@@ -111,8 +136,8 @@ def _scripts_root() -> Path:
 
 def _write_scripts() -> None:
     root = _scripts_root()
-    for name in MEASURES:
-        folder = root / f"evaluate-measurement--{name}"
+    for name, record in RECORDS.items():
+        folder = root / f"evaluate-{record.module_type}--{name}"
         target = folder / _hash(name)
         target.mkdir(parents=True, exist_ok=True)
         for package in (root, folder, target):

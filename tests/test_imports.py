@@ -103,7 +103,7 @@ def test_measuring_arrays_and_lists_loads_no_heavy_library_either():
     code = (
         "import numpy as np, sys\n"
         "from isotropy_metrics import measure\n"
-        "measure(np.random.default_rng(0).normal(size=(50, 4)))\n"
+        "measure(np.random.default_rng(0).normal(size=(2000, 4)))\n"
         f"print(*(set(sys.modules) & set({HEAVY.split()!r})))"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -468,9 +468,19 @@ def test_the_facts_of_a_measure_are_complete(measured):
     assert isotropic is None or measured.bounds[0] <= isotropic <= highest
     assert MEASURES[measured.name] is measured is getattr(isotropy_metrics, measured.name)
     assert measured.__module__ == f"isotropy_metrics.measures.{measured.name}"
-    for section in ("Args:", "Returns:", "Raises:", "Example:", *(f"{name}: " for name in measured.options)):
+    for section in (
+        "Args:",
+        "Returns:",
+        "Raises:",
+        "Example:",
+        "Facts:",
+        "Range: ",
+        "Rows wanted: ",
+        *(f"{name}: " for name in measured.options),
+    ):
         assert section in measured.__doc__
-    assert "not tell" in measured.__doc__
+    assert "What it does not tell: " in measured.__doc__
+    assert f"Source: {measured.paper_url}" in measured.__doc__ and "Unchanged by: " in measured.__doc__
 
 
 DOCUMENTED = {m.name: m for m in MEASURES.values()} | {"Moments": Moments, "RowSample": RowSample, "measure": measure}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isotropy_metrics.statistics import Moments, RowSample
-from isotropy_metrics.statistics.moments import _block_rows
+from isotropy_metrics.statistics.moments import block_rows_of
 
 CHUNK = 1024
 D = 16
@@ -144,7 +144,7 @@ def test_a_constant_feature_has_no_scatter_at_all(constant, dtype):
 
 BOUNDARIES = [
     n + step
-    for n in (CHUNK // 2, CHUNK, _block_rows(4) // 2, _block_rows(4), 2 * _block_rows(4))
+    for n in (CHUNK // 2, CHUNK, block_rows_of(4) // 2, block_rows_of(4), 2 * block_rows_of(4))
     for step in (-1, 0, 1)
 ]
 
@@ -157,9 +157,9 @@ def test_the_sizes_at_which_blocks_and_chunks_end_are_no_exception(n_rows, befor
 
 
 def test_wide_rows_come_in_blocks_of_fewer_rows():
-    blocks = [_block_rows(n_features) for n_features in (4, 768, 4096, 10**6)]
+    blocks = [block_rows_of(n_features) for n_features in (4, 768, 4096, 10**6)]
     assert blocks == [8192, 8192, 1536, 256]
-    assert _block_rows(D, 0) == 256
+    assert block_rows_of(D, 0) == 256
     rows = cloud(3000) + np.linspace(0, 1000, 3000)[:, None]
     for batches in (rows, *np.split(rows, 10)), [rows], np.split(rows, 10):
         moments = Moments(block_values=0)

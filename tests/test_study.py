@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from isotropy_metrics import MEASURES, isoscore
+from isotropy_metrics import find_measures, isoscore
 from isotropy_metrics.cli import main
 from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.study import StudyResults, run_study
@@ -21,6 +21,7 @@ from isotropy_metrics.study.bundled import INSTALL
 from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.report import write_report
 from isotropy_metrics.study.similarity_task import cosine_similarities, spearman
+from isotropy_metrics.study.study import DEFAULT_MEASURES
 from isotropy_metrics.study.text_pairs import load_pairs
 
 SMALL = {"max_rows": 40, "max_train_rows": 48, "progress": False}
@@ -37,7 +38,7 @@ def test_output_is_a_report_with_its_figures_and_every_number(small_study):
     written = sorted(path.name for path in output.iterdir())
     assert written == ["finetuned", "layers.png", "report.html", "results.json", "spectrum.png", "treatments.png"]
     assert len(results.layers) == 2 * 7
-    assert all(set(MEASURES) <= set(row) for row in results.layers + results.treatments)
+    assert all(set(DEFAULT_MEASURES) <= set(row) for row in results.layers + results.treatments)
     assert [row["treatment"] for row in results.treatments] == 2 * ["baseline", "zero-mean", "all-but-the-top"]
     for fact in ("model", "revision", "dataset", "layer_treated", "pooling", "n_samples", "n_features", "seed"):
         assert fact in results.protocol
@@ -93,7 +94,7 @@ def test_a_second_checkpoint_of_ones_own_needs_no_training(small_study, minilm_p
 def test_report_is_self_contained_and_escapes_what_users_name(small_study, tmp_path):
     results = StudyResults.load(small_study[0] / "results.json")
     results.protocol["model"] = results.protocol["dataset"] = "<script>alert(1)</script>"
-    write_report(results, list(MEASURES.values()), tmp_path)
+    write_report(results, find_measures(DEFAULT_MEASURES), tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -216,7 +217,7 @@ def test_constant_similarities_have_no_correlation_and_break_nothing(small_study
     results = StudyResults.load(small_study[0] / "results.json")
     for row in results.treatments:
         row |= {key: None for key in row if key.startswith(("spearman", "gain", "isoscore"))}
-    write_report(results, list(MEASURES.values()), tmp_path)
+    write_report(results, find_measures(DEFAULT_MEASURES), tmp_path)
     assert "–" in (tmp_path / "report.html").read_text()
 
 

@@ -78,18 +78,37 @@ class Measure:
         self.citation = citation
         self.ids = ids
         self.weighted = weighted
-        self.__doc__ = inspect.cleandoc(function.__doc__)
         self.__name__ = self.name
         self.__module__ = function.__module__
         parameters = inspect.signature(function).parameters.values()
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         of_options = inspect.signature(rows_wanted).parameters
         self._options_of_rows_wanted = [name for name in self.options if name in of_options]
+        self.__doc__ = (
+            inspect.cleandoc(function.__doc__) + "\n\nFacts:\n" + "\n".join(f"    {fact}" for fact in self.facts)
+        )
 
     @property
     def summary(self) -> str:
         """The first sentence of the docstring."""
         return self.__doc__.split("\n\n")[0].replace("\n", " ")
+
+    @property
+    def facts(self) -> list[str]:
+        """What the record says, a sentence each; the end of the docstring."""
+        facts = [f"Range: {text_of(self.bounds[0])} … {text_of(self.bounds[1])}.", *self._facts_of_kind()]
+        few, many = self.rows_wanted(384), self.rows_wanted(768)
+        wanted = f"{few:,}" if few == many else f"{few:,} for 384 features, {many:,} for 768"
+        facts.append(f"Rows wanted: {wanted}; fewer raise a warning.")
+        facts.append("Rows may have weights." if self.weighted else "Weights of rows are refused.")
+        if any(isinstance(fact, OfDimension) for fact in (*self.bounds, self.isotropic)):
+            facts.append("d is the number of features.")
+        return [*facts, f"Source: {self.paper_url}"]
+
+    def _facts_of_kind(self) -> list[str]:
+        isotropic = "no fixed value, see null=True" if self.isotropic is None else text_of(self.isotropic)
+        unchanged = ", ".join(self.invariant_to) or "nothing"
+        return [f"An isotropic space: {isotropic}.", f"Unchanged by: {unchanged}."]
 
     @property
     def paper_url(self) -> str:

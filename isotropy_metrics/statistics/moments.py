@@ -213,7 +213,7 @@ class Moments:
         return self._eigenvalues
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
-        if len(rows) >= _block_rows(rows.shape[1], self._block_values) // 2 or weight is not None:
+        if len(rows) >= block_rows_of(rows.shape[1], self._block_values) // 2 or weight is not None:
             self._join(self._aside(rows, weight))
         elif len(rows):
             self._append(rows)
@@ -221,7 +221,7 @@ class Moments:
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
-        block_rows = _block_rows(rows.shape[1], self._block_values)
+        block_rows = block_rows_of(rows.shape[1], self._block_values)
         workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
         for start in range(0, len(rows), block_rows):
             block = rows[start : start + block_rows]
@@ -240,7 +240,7 @@ class Moments:
             self._empty_buffer()
         if buffer is None or buffer.rows.dtype != rows.dtype:
             buffer = self._buffer = _Buffer(
-                np.empty((_block_rows(rows.shape[1], self._block_values), rows.shape[1]), rows.dtype)
+                np.empty((block_rows_of(rows.shape[1], self._block_values), rows.shape[1]), rows.dtype)
             )
         if buffer.filled == 0:
             buffer.shift, buffer.sums = _first_shift(rows), None
@@ -390,7 +390,7 @@ def _linear_sums(
     return _LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
 
 
-def _block_rows(n_features: int, block_values: int = BLOCK_VALUES) -> int:
+def block_rows_of(n_features: int, block_values: int = BLOCK_VALUES) -> int:
     return int(np.clip(block_values // n_features, 256, 8192))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows, squared_norms
-from isotropy_metrics.statistics.moments import Moments
+from isotropy_metrics.statistics.moments import Moments, block_rows_of
 
 
 class UnitMoments(Moments):
@@ -23,7 +23,11 @@ class UnitMoments(Moments):
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
         """Add rows; see `Moments.update`."""
         rows, weight = as_rows(rows, mask, weight)
-        lengths = np.sqrt(squared_norms(rows))[:, None]
+        lengths = np.sqrt(squared_norms(rows))
         lengths[lengths == 0] = 1.0
         extreme = rows.dtype == np.float32 and bool(((lengths > 1e30) | (lengths < 1e-30)).any())
-        super().update(rows / (lengths if extreme else lengths.astype(rows.dtype)), weight=weight)
+        lengths = lengths if extreme else lengths.astype(rows.dtype)
+        block_rows = block_rows_of(rows.shape[1], self._block_values)
+        for start in range(0, len(rows), block_rows):
+            block = slice(start, start + block_rows)
+            super().update(rows[block] / lengths[block, None], weight=None if weight is None else weight[block])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isotropy_metrics.measures import Measure
-from isotropy_metrics.study.tables import number_or_nan, value_key
+from isotropy_metrics.study.tables import format_number, number_or_nan, value_key
 
 COLORS = {"before": "#4C6A92", "after": "#D1642C"}
 LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}

@@ -36,7 +36,7 @@ class TokenSpace:
     @property
     def moments(self) -> Moments:
         """Moments of the kept rows."""
-        return next(statistic for statistic in self.statistics[self.layer] if isinstance(statistic, Moments))
+        return next(statistic for statistic in self.statistics[self.layer] if type(statistic) is Moments)
 
     def pool(self, rows: np.ndarray) -> np.ndarray:
         """Mean of the rows of each text, (n_texts, n_features), in float64."""
@@ -69,7 +69,7 @@ def token_space(
         for layer, states in batch.layers.items():
             if layer not in statistics:
                 needed = statistics_for(measures, seed=seed)
-                has_moments = any(isinstance(statistic, Moments) for statistic in needed)
+                has_moments = any(type(statistic) is Moments for statistic in needed)
                 statistics[layer] = needed if has_moments else [*needed, Moments()]
             for statistic in statistics[layer]:
                 statistic.update(states)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from isotropy_metrics.measures._interval import N_RESAMPLES, interval_of
-from isotropy_metrics.measures._measure import Measure, check_level, statistics_for
+from isotropy_metrics.measures._measure import Measure, check_level, statistics_for, text_of
 from isotropy_metrics.statistics.isotropic_null import isotropic_null
 from isotropy_metrics.statistics.pair_sample import PairSample
 from isotropy_metrics.statistics.two_moments import TwoMoments
@@ -34,9 +34,13 @@ class Comparison(Measure):
     def __init__(
         self, function: Callable[..., dict[str, float]], *, same: float, same_width: bool = False, **facts: Any
     ) -> None:
-        super().__init__(function, isotropic=None, **facts)
         self.same = same
         self.same_width = same_width
+        super().__init__(function, isotropic=None, **facts)
+
+    def _facts_of_kind(self) -> list[str]:
+        unchanged = ", ".join(self.invariant_to) or "nothing"
+        return [f"A space compared with itself: {text_of(self.same)}.", f"Unchanged by, of either space: {unchanged}."]
 
     @property
     def paired(self) -> bool:

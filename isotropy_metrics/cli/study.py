@@ -1,41 +1,17 @@
-"""The command `isotropy-metrics`: arguments in, one sentence per error out; every job is done elsewhere."""
+"""`isotropy-metrics study`: the case study, and its summary."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
-import isotropy_metrics
+from isotropy_metrics.cli.words import words
 from isotropy_metrics.measures import MEASURES
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.command(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"isotropy-metrics: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="isotropy-metrics", description=isotropy_metrics.__doc__.split("\n")[0])
-    parser.add_argument("--version", action="version", version=isotropy_metrics.__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    register = commands.add_parser("register", help="let evaluate.load find every measure by name, from now on")
-    register.set_defaults(command=_register)
-    unregister = commands.add_parser("unregister", help="undo register")
-    unregister.set_defaults(command=_unregister)
-
+def add_to(commands: Any) -> None:
+    """Declare the command."""
     study = commands.add_parser(
         "study",
         help="measure a model's embedding space before and after fine-tuning",
@@ -50,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dataset", default="stsb", help="stsb, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
     add("--columns", default="sentence1,sentence2,score", help="two text columns and the score column")
     add("--layers", default="all", help='"all", or numbers: 0,6 or --layers=-1; the highest is treated')
-    add("--measures", default=",".join(MEASURES), help="names, comma-separated")
+    add("--measures", help="names, comma-separated (default: the five of the study)", default=argparse.SUPPRESS)
     add("--max-rows", type=int, help="most held-out pairs", default=argparse.SUPPRESS)
     add("--max-train-rows", type=int, help="most training pairs", default=argparse.SUPPRESS)
     add("--epochs", type=float, default=1.0, help="passes over the training pairs")
@@ -58,26 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", default="isotropy-study", help="folder for report.html, results.json, figures and the model")
     add("--overwrite", action="store_true", help="replace the output of an earlier study")
     add("--quiet", action="store_true", help="no progress bars")
-    return parser
-
-
-def _register(options: argparse.Namespace) -> None:
-    isotropy_metrics.register(lasting=True)
-    from isotropy_metrics.evaluate_modules import registered_folders
-
-    folder = registered_folders()[0].parent
-    print(f"registered in {folder}: evaluate.load now finds {', '.join(MEASURES)}")
-
-
-def _unregister(options: argparse.Namespace) -> None:
-    isotropy_metrics.unregister(lasting=True)
-    print("unregistered")
 
 
 def _study(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name not in ("command", "quiet")}
-    given["columns"] = _words(given["columns"])
-    given["measures"] = _words(given["measures"])
+    given["columns"] = words(given["columns"])
+    if "measures" in given:
+        given["measures"] = words(given["measures"])
     given["layers"] = _layers(given["layers"])
     try:
         import rich  # noqa: F401  (needed at the end: better missed now)
@@ -93,15 +56,11 @@ def _study(options: argparse.Namespace) -> None:
     _print_summary(results, options.output)
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _layers(text: str) -> str | list[int]:
     if text == "all":
         return text
     try:
-        return [int(number) for number in _words(text)]
+        return [int(number) for number in words(text)]
     except ValueError:
         raise ValueError(f'--layers must be "all" or numbers like 0,6,-1; got {text!r}') from None
 
@@ -132,7 +91,3 @@ def _print_summary(results: Any, output: str) -> None:
     if sampled:
         console.print(f"measures of rows are of {sampled} of {all_rows} token vectors", highlight=False)
     console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The command `isotropy-metrics`: arguments in, one sentence per error out; every job is done elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import isotropy_metrics
+from isotropy_metrics.cli import measure, measures, push, registration, study
+
+COMMANDS = (measure, measures, study, registration, push)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"isotropy-metrics: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="isotropy-metrics", description=isotropy_metrics.__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=isotropy_metrics.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for each in COMMANDS:
+        each.add_to(commands)
+    return parser

@@ -1,0 +1,99 @@
+"""Arrow's own files (.arrow, .feather), and folders that `datasets` saved, which are made of them: memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAGIC = b"ARROW1"
+"""At both ends of the file format, and padded to 8 bytes; the stream format has none."""
+
+CONTINUATION = b"\xff\xff\xff\xff"
+"""Before every message of a stream."""
+
+
+def open_arrow(path: Path, columns: Columns) -> EmbeddingFile:
+    """An IPC file or stream; a record batch that is compressed is decompressed as a whole."""
+    return _open_parts(path, [path], columns)
+
+
+def open_datasets_folder(path: Path, columns: Columns, split: str | None) -> EmbeddingFile:
+    """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    if (path / "dataset_dict.json").is_file():
+        splits = _facts(path / "dataset_dict.json", "splits")
+        if split is None and len(splits) == 1:
+            split = splits[0]
+        if split not in splits:
+            what = "name one" if split is None else f"there is no {split!r}"
+            raise ValueError(f"{path} is a dataset with the splits {listed(map(repr, splits))}: {what}")
+        path = path / split
+    elif split is not None:
+        raise ValueError(f"{path} has no splits: leave out {split!r}")
+    if not (path / "state.json").is_file():
+        raise ValueError(f"{path} is a folder, and not one that Dataset.save_to_disk wrote: it has no state.json")
+    parts = [path / part["filename"] for part in _facts(path / "state.json", "_data_files")]
+    missing = [part for part in parts if not part.is_file()]
+    if missing or not parts:
+        raise ValueError(f"{path} lacks the file {missing[0].name!r}" if missing else f"{path} holds no rows")
+    return _open_parts(path, parts, columns)
+
+
+def _facts(path: Path, name: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: it has no {name!r}") from error
+
+
+def _open_parts(path: Path, parts: list[Path], columns: Columns) -> EmbeddingFile:
+    import_pyarrow(path)
+
+    def read(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        for part in parts:
+            with errors_of(part):
+                yield from _record_batches(part, names, batch_rows)
+
+    with errors_of(path):
+        schema = _reader(_map(parts[0])).schema
+    return open_table(Table(path, schema, None, read), columns)
+
+
+def _record_batches(part: Path, names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    mapped = _map(part)
+    schema = _reader(mapped).schema
+    wanted = [index for name in names for index in schema.get_all_field_indices(name)]
+    for records in _reader(mapped, wanted):
+        for start in range(0, len(records), batch_rows):
+            yield records.slice(start, batch_rows)
+            if hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)  # pages that have been read do not stay in memory
+
+
+def _map(part: Path) -> mmap.mmap:
+    with open(part, "rb") as file:
+        if not part.stat().st_size:
+            raise ValueError(f"{part} is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _reader(mapped: mmap.mmap, fields: list[int] | None = None) -> pa.RecordBatchStreamReader:
+    """A file is a stream between two magics: as a stream it is read without copies, whichever its fields."""
+    import pyarrow as pa
+
+    buffer = pa.py_buffer(mapped)
+    if mapped[: len(MAGIC)] == MAGIC:
+        if mapped[-len(MAGIC) :] != MAGIC:
+            raise pa.ArrowInvalid("it is cut off, its footer is missing")
+        buffer = buffer.slice(8)
+    elif mapped[:4] != CONTINUATION:
+        raise pa.ArrowInvalid("it is neither an Arrow file nor an Arrow stream")
+    return pa.ipc.open_stream(pa.BufferReader(buffer), options=pa.ipc.IpcReadOptions(included_fields=fields or []))

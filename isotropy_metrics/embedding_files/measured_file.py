@@ -1,0 +1,143 @@
+"""Measures of a file: its batches go through the statistics that the measures need, in one pass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isotropy_metrics.arrays import as_rows, squared_norms
+from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
+from isotropy_metrics.embedding_files.opening import open_embeddings
+from isotropy_metrics.embedding_files.progress import progress_bar
+from isotropy_metrics.measures import Measure, find_measures, measure, statistics_for
+from isotropy_metrics.measures._interval import N_RESAMPLES
+from isotropy_metrics.measures._measure import ID_MEANINGS, check_level, update_statistics
+from isotropy_metrics.measures.comparisons import PROVENANCE as PROVENANCE_OF_TWO
+from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
+
+Options = dict[str, dict[str, Any]]
+
+PROVENANCE = ("n_samples", "n_features", *PROVENANCE_OF_TWO)
+"""What the values are of; these keys come last."""
+
+
+def measure_file(
+    file: str | Path | EmbeddingFile,
+    measures: str | Measure | Iterable[str | Measure] | None = None,
+    *,
+    options: Options | None = None,
+    sample_size: int | None = DEFAULT_SIZE,
+    interval: float | None = None,
+    null: bool = False,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Measures of the embeddings in a file, as `isotropy_metrics.measure` gives them of rows in memory.
+
+    Args:
+        file: a path, or what `open_embeddings` gave: that is where columns, ids and weights are named.
+        measures: names or measures; None for all that the file's ids and weights allow. Of these, one that cannot be
+            computed is left out with a warning; one that was named raises.
+        options, sample_size, interval, null, n_resamples, seed: see `isotropy_metrics.measure`.
+        progress: show progress bars on stderr for what takes longer than two seconds.
+
+    Raises:
+        ValueError, OSError: before long work, a measure that lacks its ids or has no meaning for weights, and what
+            `open_embeddings` refuses; while reading, a row that is missing, ragged or not finite.
+        TypeError: an option that a measure does not have.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> path = os.path.join(tempfile.mkdtemp(), "embeddings.npy")
+        >>> np.save(path, np.concatenate([np.eye(4), -np.eye(4)]).repeat(10, axis=0))
+        >>> measure_file(path, "isoscore")
+        {'isoscore': 1.0, 'dimensions_used': 4.0, 'n_samples': 80, 'n_features': 4}
+    """
+    file = file if isinstance(file, EmbeddingFile) else open_embeddings(file)
+    weighted = file.columns.weight is not None
+    chosen = find_measures(measures, file.columns.ids)
+    if measures is None:
+        chosen = [each for each in chosen if each.weighted or not weighted]
+    check_asked(chosen, options, interval, weighted)
+    for each in chosen:
+        missing = [name for name in each.ids if name not in file.columns.ids]
+        if missing:
+            raise ValueError(f"{each.name} needs {missing[0]}: name the column with {ID_MEANINGS[missing[0]]}")
+    statistics = statistics_for(chosen, interval=interval is not None, seed=seed, size=sample_size)
+    first_row = 0
+    with progress_bar(file.n_rows, file.path.name, "rows", progress) as done:
+        for batch in file.batches():
+            with rows_of_the_file(first_row, (file, batch)):
+                update_statistics(statistics, batch.rows, mask=None, weight=batch.weight, **batch.ids)
+            first_row += len(batch)
+            done(len(batch))
+    asked = {"interval": interval, "null": null, "n_resamples": n_resamples, "seed": seed}
+    return values_of(measure, statistics, chosen, options or {}, asked, measures is not None, progress)
+
+
+def check_asked(chosen: Sequence[Measure], options: Options | None, interval: float | None, weighted: bool) -> None:
+    """Refuse what can be refused before rows are read."""
+    check_level(interval)
+    by_name = {each.name: each for each in chosen}
+    for name, own in (options or {}).items():
+        if name not in by_name:
+            raise ValueError(f"there are options for {name!r}, which is not among the measures: {', '.join(by_name)}")
+        by_name[name].check_options(own)
+    for each in chosen:
+        if weighted and not each.weighted:
+            raise ValueError(f"{each.name} has no meaning for weights of rows: leave them out")
+
+
+@contextmanager
+def rows_of_the_file(first_row: int, *read: tuple[EmbeddingFile, Batch]) -> Iterator[None]:
+    """An error about a row of these batches has the row's number in the file."""
+    try:
+        yield
+    except ValueError as error:
+        for file, batch in read:
+            try:
+                squared_norms(as_rows(batch.rows)[0], first_row)
+            except ValueError as of_file:
+                raise ValueError(f"{file.path}: {of_file}") from error
+        raise ValueError(f"{read[0][0].path}, rows {first_row} and later: {error}") from error
+
+
+def values_of(
+    compute: Callable[..., dict[str, float]],
+    statistics: list[Any],
+    chosen: Sequence[Measure],
+    options: Options,
+    asked: dict[str, Any],
+    all_were_named: bool,
+    progress: bool,
+) -> dict[str, float]:
+    """The values of all measures of these statistics; unless they were named, one that fails is left out."""
+    values: dict[str, float] = {}
+    provenance: dict[str, float] = {}
+    failures = []
+    with progress_bar(len(chosen), "computing", "measures", progress) as done:
+        for each in chosen:
+            own = {each.name: options[each.name]} if each.name in options else None
+            try:
+                result = compute(statistics, [each], options=own, **asked)
+            except TypeError as error:
+                if own is None:
+                    raise
+                raise ValueError(f"{each.name} cannot take {own[each.name]}: {error}") from error
+            except (ValueError, ImportError) as error:
+                if all_were_named or own is not None:
+                    raise
+                failures.append(error)
+                warnings.warn(f"{each.name} is left out: {error}", RuntimeWarning, stacklevel=3)
+                continue
+            provenance |= {key: result.pop(key) for key in PROVENANCE if key in result}
+            values |= result
+            done(1)
+    if not values and failures:
+        raise failures[0]
+    return values | provenance

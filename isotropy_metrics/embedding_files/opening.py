@@ -1,0 +1,96 @@
+"""Files of embeddings: what each extension is opened with, and what is refused before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from isotropy_metrics.embedding_files.arrow_file import open_arrow, open_datasets_folder
+from isotropy_metrics.embedding_files.csv_file import open_csv
+from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile
+from isotropy_metrics.embedding_files.npy_file import open_npy, open_npz
+from isotropy_metrics.embedding_files.parquet_file import open_parquet
+from isotropy_metrics.embedding_files.safetensors_file import open_safetensors
+
+FORMATS = {
+    ".npy": open_npy,
+    ".npz": open_npz,
+    ".safetensors": open_safetensors,
+    ".parquet": open_parquet,
+    ".arrow": open_arrow,
+    ".feather": open_arrow,
+    ".csv": open_csv,
+    ".tsv": open_csv,
+}
+
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib")
+
+
+def open_embeddings(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    references: str | None = None,
+    words: str | None = None,
+    sentences: str | None = None,
+    weight: str | None = None,
+    mask: str | None = None,
+    split: str | None = None,
+) -> EmbeddingFile:
+    """Open a file of embeddings, or a folder that `datasets` saved, and check all that its header tells.
+
+    Args:
+        path: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, or a folder of `save_to_disk`. The
+            extension tells the format.
+        column: name of the column or array that holds the embeddings: lists of numbers, or an array (n_samples,
+            n_features). Without it the file must have exactly one such; a table that has none is read as one feature
+            per column of numbers, without row numbers that pandas saved and the columns named below.
+        references, words, sentences: columns or arrays that hold class labels, words and sentences of the rows.
+        weight: column or array that holds their weights.
+        mask: array of 0 and 1, (batch, length), for embeddings (batch, length, n_features); ids then have its shape.
+        split: of a folder that holds several.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another format, a damaged file, columns that are missing or of a wrong kind.
+        ImportError: a library that the format needs is missing; the message says how to install it.
+    """
+    path = Path(path)
+    columns = Columns(column, references, words, sentences, weight, mask)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.is_dir():
+        return open_datasets_folder(path, columns, split)
+    extension = path.suffix.lower()
+    if extension in PICKLES:
+        raise ValueError(
+            f"{path} may hold pickled code, which is never run: save the embeddings as .safetensors or .npy"
+        )
+    if extension not in FORMATS:
+        raise ValueError(f"{path} has none of the extensions that are read: {', '.join(FORMATS)}")
+    if split is not None:
+        raise ValueError(f"{path} is one file and has no splits: leave out {split!r}")
+    if not path.is_file():
+        raise ValueError(f"{path} is neither a file nor a folder")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty: it has 0 bytes")
+    return FORMATS[extension](path, columns)
+
+
+def read_batches(path: str | Path, *, batch_rows: int | None = None, **columns: str | None) -> Iterator[Batch]:
+    """The rows of a file with their ids, in order, about `batch_rows` at a time; the file is checked at once.
+
+    Args:
+        path: see `open_embeddings`.
+        batch_rows: rows per batch; None for about a million numbers. Formats made of blocks give smaller ones too.
+        **columns: see `open_embeddings`.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> path = os.path.join(tempfile.mkdtemp(), "embeddings.npy")
+        >>> np.save(path, np.ones((5, 3), dtype=np.float16))
+        >>> [batch.rows.shape for batch in read_batches(path, batch_rows=2)]
+        [(2, 3), (2, 3), (1, 3)]
+    """
+    return open_embeddings(path, **columns).batches(batch_rows)
