@@ -1,8 +1,8 @@
 """Measure, watch and repair the geometry of embedding spaces.
 
 `measure(X)`, `isoscore(X)` and, for two spaces, `compare(X, Y)` need numpy and scipy only. `load(name)` and
-`register()` make every measure an `evaluate` module, `hidden_states` turns a model and texts into rows, `study` repeats
-the case study on a model before and after fine-tuning.
+`register()` make every measure an `evaluate` module, `hidden_states` turns a model and texts into rows, `study`
+repeats the case study on a model before and after fine-tuning.
 """
 
 from isotropy_metrics.evaluate_modules import load, register, unregister

@@ -20,8 +20,8 @@ def outlier_dimensions_of(
         |wᵢ − mean(w)| > n_std · std(w),    and likewise for b
 
     (std with divisor n − 1). Dimensions that stand out in at least `min_layers` layers in w, or in b, are ordered by
-    that number, taking one from the list of w and one from the list of b in turn, and the first `most` are returned. In
-    BERT-base these are 308 and 381.
+    that number, one from the list of w and one from the list of b in turn; the first `most` are returned. In BERT-base
+    308 and 381 are among them.
 
     The last normalisation is the one after the feed-forward part in models that normalise afterwards, as BERT does.
     Models that normalise before (GPT-2, Llama) have no such layer: use `outlier_dimensions` on their hidden states.

@@ -37,4 +37,4 @@ def test_benchmark_runs_beside_its_floor():
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("x floor") == 8
+    assert done.stdout.count("x floor") == 10

@@ -24,6 +24,7 @@ from isotropy_metrics.study.similarity_task import cosine_similarities, spearman
 from isotropy_metrics.study.study import DEFAULT_MEASURES
 from isotropy_metrics.study.text_pairs import load_pairs
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning")
 SMALL = {"max_rows": 40, "max_train_rows": 48, "progress": False}
 
 

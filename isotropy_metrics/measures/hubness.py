@@ -79,17 +79,15 @@ def hubness(sample: RowSample, *, k: int = 10, hubs: int = 0) -> dict[str, float
         reason = f"{k} neighbours need at least {k + 1} rows, got {n}"
         return nan_because("hubness", reason, "antihub_share", "hub_share") | duplicates | nothing
     counts = np.bincount(sample.neighbors(k)[1].ravel(), minlength=n)
+    deviation = counts - k
+    variance = (deviation**2).mean()
+    if variance > 0:
+        result = {"hubness": float((deviation**3).mean() / variance**1.5)}
+    else:
+        result = nan_because("hubness", "all rows are neighbours of equally many")
     shares = {"antihub_share": float((counts == 0).mean()), "hub_share": float((counts >= HUB * k).mean())}
-    result = _skewness(counts) | shares | duplicates
+    result |= shares | duplicates
     if hubs:
         largest = np.argsort(-counts, kind="stable")[:hubs]
         result |= {"hub_rows": sample.positions[largest].tolist(), "hub_counts": counts[largest].tolist()}
     return result
-
-
-def _skewness(counts: np.ndarray) -> dict[str, float]:
-    deviation = counts - counts.mean()
-    variance = (deviation**2).mean()
-    if variance == 0:
-        return nan_because("hubness", "all rows are neighbours of equally many")
-    return {"hubness": float((deviation**3).mean() / variance**1.5)}

@@ -63,18 +63,20 @@ def isoscore_star(
     d = moments.n_features
     if not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage must be from 0 to 1, got {shrinkage}")
-    target = np.eye(d) if c0 is None else np.asarray(c0, dtype=np.float64)
-    if target.shape != (d, d) or not np.allclose(target, target.T):
+    target = None if c0 is None else np.asarray(c0, dtype=np.float64)
+    if target is not None and (target.shape != (d, d) or not np.allclose(target, target.T)):
         raise ValueError(f"c0 must be a symmetric covariance of shape {(d, d)}, got shape {target.shape}")
     if d == 1:
         return nan_because("isoscore_star", "one feature has no isotropy")
-    n = moments.effective_n_rows
-    covariance = moments.scatter / moments.weight_sum * (n / (n - 1))
-    trace = np.trace(covariance)
+    trace = float(np.trace(moments.scatter))
     if not trace > 0:
         return nan_because("isoscore_star", "all rows are the same")
-    if scale_c0:
-        covariance, target = covariance / trace, target / np.trace(target)
-    mixed = (1 - shrinkage) * covariance + shrinkage * target
-    mixed /= np.trace(mixed)
-    return {"isoscore_star": float((1 / np.vdot(mixed, mixed) - 1) / (d - 1))}
+    n = moments.effective_n_rows
+    size = trace / moments.weight_sum * (n / (n - 1))  # tr(S); below, all is divided by it
+    target_trace = d if target is None else float(np.trace(target))
+    target_square = d if target is None else float(np.vdot(target, target))
+    product = 1.0 if target is None else float(np.vdot(moments.scatter, target)) / trace
+    own, other = 1 - shrinkage, shrinkage / (target_trace if scale_c0 else size)
+    mixed_trace = own + other * target_trace
+    mixed_square = own**2 * moments.purity + 2 * own * other * product + other**2 * target_square
+    return {"isoscore_star": (mixed_trace**2 / mixed_square - 1) / (d - 1)}

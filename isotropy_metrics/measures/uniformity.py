@@ -69,7 +69,7 @@ def uniformity(sample: RowSample, *, t: float = 2.0) -> dict[str, float]:
         -1.99
     """
     if not 0 < t < math.inf:
-        raise ValueError(f"t must be above 0, got {t}")
+        raise ValueError(f"t must be above 0 and finite, got {t}")
     not_zero = sample.rows.any(axis=1)
     zero_rows = {"uniformity_zero_rows": int((~not_zero).sum())}
     if not_zero.sum() < 2:

@@ -88,10 +88,10 @@ def vasicek_ratio_mse(sample: RowSample, *, method: str = "vasicek") -> dict[str
     n, d = rows.shape
     if n < 5:
         return nan_because("vasicek_ratio_mse", f"an entropy needs at least 5 rows, got {n}")
-    mean = rows.mean(axis=0, dtype=np.float64)
-    largest = max((rows.max(axis=0) - mean).max(), (mean - rows.min(axis=0)).max())
-    if largest == 0:
+    mean, lowest, highest = rows.mean(axis=0, dtype=np.float64), rows.min(axis=0), rows.max(axis=0)
+    if (lowest == highest).all():
         return nan_because("vasicek_ratio_mse", "all rows are the same")
+    largest = max((highest - mean).max(), (mean - lowest).max())
     scatter = np.zeros((d, d))
     for _, x in _blocks(rows, mean, largest):
         scatter += x.T @ x

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows, squared_norms
-from isotropy_metrics.statistics.spectra import both_spectra
 
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
-CHUNK_ROWS = 256
+CHUNK_ROWS = 512
 """Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
@@ -66,7 +65,8 @@ class Moments:
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._buffer: _Buffer | None = None
-        self._eigenvalues: tuple[np.ndarray, np.ndarray] | None = None
+        self._eigenvalues: np.ndarray | None = None
+        self._raw_eigenvalues: np.ndarray | None = None
         self._purity: float | None = None
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
@@ -193,24 +193,28 @@ class Moments:
         Raises:
             ValueError: there are no rows yet.
         """
-        return self._spectra()[0]
+        self._settle()
+        if self._eigenvalues is None:
+            self._eigenvalues = self._spectrum(weight_of_mean=0.0, rank=self.n_rows - 1)
+        return self._eigenvalues
 
     @property
     def raw_eigenvalues(self) -> np.ndarray:
         """Eigenvalues of Σ w x xᵀ, of rows whose mean is not subtracted; as `eigenvalues`."""
-        return self._spectra()[1]
+        self._settle()
+        if self._raw_eigenvalues is None:
+            self._raw_eigenvalues = self._spectrum(weight_of_mean=self.weight_sum, rank=self.n_rows)
+        return self._raw_eigenvalues
 
-    def _spectra(self) -> tuple[np.ndarray, np.ndarray]:
+    def _spectrum(self, weight_of_mean: float, rank: int) -> np.ndarray:
         if not self.n_rows:
             raise ValueError("there are no rows yet")
-        self._settle()
-        if self._eigenvalues is None:
-            spectra = both_spectra(self._within, self.weight_sum * self.mean, self.weight_sum)
-            for values, rank in zip(spectra, (self.n_rows - 1, self.n_rows), strict=True):
-                np.clip(values, 0, None, out=values)
-                values[rank:] = 0
-            self._eigenvalues = spectra
-        return self._eigenvalues
+        matrix = self._within
+        if weight_of_mean:
+            matrix = matrix + weight_of_mean * np.outer(self.mean, self.mean)
+        values = np.clip(np.linalg.eigvalsh(matrix)[::-1], 0, None)
+        values[rank:] = 0
+        return values
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
         if len(rows) >= block_rows_of(rows.shape[1], self._block_values) // 2 or weight is not None:
@@ -285,7 +289,7 @@ class Moments:
         else:
             self._within += gram
         self._pieces.append((mass, residual, shift + residual))
-        self._eigenvalues = self._purity = None
+        self._eigenvalues = self._raw_eigenvalues = self._purity = None
         if len(self._pieces) >= MOST_PIECES:
             self._collapse()
 
@@ -307,7 +311,7 @@ class Moments:
         other._settle()
         if other.n_features is None:
             return
-        self._eigenvalues = self._purity = None
+        self._eigenvalues = self._raw_eigenvalues = self._purity = None
         for name in _SCALARS:
             self._scalars[name] += other._scalars[name]
         if self._unit_sum is None:
