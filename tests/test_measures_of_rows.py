@@ -64,6 +64,7 @@ def test_the_golden_cloud_has_its_golden_values(label, measured, options, golden
 # Degenerate data: NaN and the reason, never a number that looks like a finding
 
 FLAT, ZERO, SQUARE = np.full((50, 3), 0.1), np.zeros((50, 3)), np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+TURNED = np.eye(6) @ np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]  # equally far but for rounding
 HALF_ZERO = np.concatenate([np.zeros((400, 5)), gaussian(600, np.ones(5))])
 LID, VRM = local_intrinsic_dimension, vasicek_ratio_mse
 AGREE = "more than 32 rows agree in a direction in which others differ"
@@ -72,6 +73,8 @@ DEGENERATE = [
     (two_nn, {}, SQUARE[:2], "2 different rows are too few"),
     (two_nn, {"discard": 0.9}, CLOUD[:9], "9 different rows are too few"),
     (two_nn, {"discard": 0.0}, SQUARE, "the two nearest neighbours of every row are equally far"),
+    (two_nn, {}, TURNED, "the two nearest neighbours of every row are equally far"),
+    (LID, {"k": 4}, TURNED, "the 4 neighbours of a row are equally far"),
     (LID, {}, CLOUD[:20], "20 neighbours need at least 21 different rows, got 20"),
     (LID, {}, CLOUDS["duplicates"], "20 neighbours need at least 21 different rows, got 20"),
     (LID, {"k": 2}, SQUARE, "the 2 neighbours of a row are equally far"),

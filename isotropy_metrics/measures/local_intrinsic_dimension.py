@@ -12,6 +12,9 @@ from isotropy_metrics.statistics import RowSample
 
 COMBINATIONS = ("harmonic_mean", "mean", "median")
 
+ROUNDING = 1e-12
+"""Logarithms of ratios of equal distances are no larger."""
+
 
 @measure_of(
     needs=RowSample,
@@ -77,7 +80,7 @@ def local_intrinsic_dimension(sample: RowSample, *, k: int = 20, comb: str = "ha
         return nan_because("local_intrinsic_dimension", reason) | copies
     distances, _ = distinct.neighbors(k)
     inverse = np.log(distances[:, -1:] / distances[:, :-1]).mean(axis=1)
-    if not (inverse.any() if comb == "harmonic_mean" else inverse.all()):
+    if (inverse.max() if comb == "harmonic_mean" else inverse.min()) < ROUNDING:
         return nan_because("local_intrinsic_dimension", f"the {k} neighbours of a row are equally far") | copies
     dimension = 1 / inverse.mean() if comb == "harmonic_mean" else getattr(np, comb)(1 / inverse)
     return {"local_intrinsic_dimension": float(dimension)} | copies

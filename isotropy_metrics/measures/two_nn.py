@@ -10,6 +10,9 @@ from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import D, measure_of
 from isotropy_metrics.statistics import RowSample
 
+ROUNDING = 1e-12
+"""Logarithms of ratios of equal distances are no larger."""
+
 
 @measure_of(
     needs=RowSample,
@@ -51,7 +54,8 @@ def two_nn(sample: RowSample, *, discard: float = 0.1) -> dict[str, float]:
             log(1 − i/N) is not finite. 0.1 is that of the paper.
 
     Returns:
-        `two_nn`, a number of dimensions, and `two_nn_copies`, the rows left out as copies.
+        `two_nn`, a number of dimensions, and `two_nn_copies`, the rows left out as copies. NaN unless there are 3
+        different rows, not all with their two nearest neighbours at one distance.
 
     Raises:
         ValueError: fewer than 2 rows, or `discard` not in [0, 1).
@@ -72,7 +76,7 @@ def two_nn(sample: RowSample, *, discard: float = 0.1) -> dict[str, float]:
         return nan_because("two_nn", f"{n} different rows are too few") | copies
     distances, _ = distinct.neighbors(2)
     log_ratio = np.sort(np.log(distances[:, 1] / distances[:, 0]))[:n_fitted]
-    if not log_ratio.any():
+    if log_ratio[-1] < ROUNDING:
         return nan_because("two_nn", "the two nearest neighbours of every row are equally far") | copies
     exceedance = -np.log1p(-np.arange(1, n_fitted + 1) / n)
     return {"two_nn": float(log_ratio @ exceedance / (log_ratio @ log_ratio))} | copies

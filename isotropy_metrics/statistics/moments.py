@@ -13,6 +13,9 @@ from isotropy_metrics.arrays import as_rows, squared_norms
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
+DIRECT_BLOCKS = 4
+"""Blocks that go into one product where their rows need no copy."""
+
 CHUNK_ROWS = 512
 """Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
 
@@ -227,14 +230,17 @@ class Moments:
         aside = Moments(self._block_values)
         block_rows = block_rows_of(rows.shape[1], self._block_values)
         workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
-        for start in range(0, len(rows), block_rows):
-            block = rows[start : start + block_rows]
-            block_weight = None if weight is None else weight[start : start + block_rows]
-            shift = _first_shift(block)
+        start = 0
+        while start < len(rows):
+            shift = _first_shift(rows[start : start + FIRST_ROWS])
+            is_direct = shift is None and weight is None
+            part = slice(start, start + (DIRECT_BLOCKS if is_direct else 1) * block_rows)
+            block, block_weight = rows[part], None if weight is None else weight[part]
             shifted = block if shift is None else workspace[: len(block)]
             sums = _linear_sums(block, block_weight, start, shift, shifted)
             aside._add_linear(sums)
             aside._multiply(shifted, shift, sums, block_weight)
+            start = part.stop
         return aside
 
     def _append(self, rows: np.ndarray) -> None:
@@ -283,7 +289,7 @@ class Moments:
         if (owed_to_mean & (np.abs(residual) > 1e-6 * np.abs(shift))).any():
             step = (shift + residual).astype(shifted.dtype) - shift
             residual, shift = residual - step, shift + step
-            gram = _gram(shifted - step, weight)
+            gram = _gram(shifted, weight, step, block_rows_of(shifted.shape[1], self._block_values))
         if self._within is None:
             self._within = gram.astype(np.float64)
         else:
@@ -414,7 +420,18 @@ def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
     return rows.dtype == np.float32 and bool(((norms > 1e30) | ((norms < 1e-30) & (norms > 0))).any())
 
 
-def _gram(rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    if weight is not None:
-        rows = rows * np.sqrt(weight).astype(rows.dtype)[:, None]
-    return rows.T @ rows
+def _gram(
+    rows: np.ndarray, weight: np.ndarray | None, step: np.ndarray | None = None, block_rows: int | None = None
+) -> np.ndarray:
+    """Σ w (x − step)(x − step)ᵀ; where rows must be copied for it, so many at a time."""
+    if step is None and weight is None:
+        return rows.T @ rows
+    gram = np.zeros((rows.shape[1], rows.shape[1]), rows.dtype)
+    block_rows = block_rows or len(rows)
+    for start in range(0, len(rows), block_rows):
+        part = slice(start, start + block_rows)
+        x = rows[part] if step is None else rows[part] - step
+        if weight is not None:
+            x = x * np.sqrt(weight[part]).astype(x.dtype)[:, None]
+        gram += x.T @ x
+    return gram
