@@ -18,6 +18,7 @@ test: $(VENV)/test.installed
 
 bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.second_moments --rounds 15
+	$(BIN)/python -m benchmarks.neighbors
 
 readme: $(VENV)/test.installed
 	$(BIN)/python -m isotropy_metrics.measures._table README.md

@@ -33,7 +33,7 @@ def nearest_neighbors(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]
     if len(first) == len(rows):
         return nearest_of_other_labels(rows, each, k, labels=each)
     distances, indices = nearest_of_other_labels(rows[first], each, min(k, len(first) - 1), labels=each)
-    return _with_copies(distances, indices, copy_of, k)
+    return with_copies(distances, indices, copy_of, k)
 
 
 def nearest_of_other_labels(
@@ -146,7 +146,7 @@ def _kth_smallest_at_most(values: np.ndarray, k: int) -> np.ndarray:
     return np.partition(groups.min(axis=1), k - 1, axis=1)[:, k - 1]
 
 
-def _with_copies(
+def with_copies(
     distances: np.ndarray, indices: np.ndarray, copy_of: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of all rows, from the nearest of the distinct rows and which of these each row equals."""

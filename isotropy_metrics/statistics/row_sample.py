@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
-from isotropy_metrics.statistics.nearest_neighbors import nearest_neighbors
+from isotropy_metrics.statistics.nearest_neighbors import distinct_rows, nearest_neighbors, with_copies
 
 DEFAULT_SIZE = 10_000
 
@@ -215,20 +215,17 @@ class RowSample:
     @property
     def is_first_copy(self) -> np.ndarray:
         """False for each of `rows` that is equal to an earlier one, (len(rows),)."""
-        if "is_first_copy" not in self._derived:
-            rows = np.ascontiguousarray(self.rows + 0.0)  # -0.0 becomes 0.0
-            as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
-            first = np.zeros(len(rows), dtype=bool)
-            first[np.unique(as_bytes, return_index=True)[1]] = True
-            self._derived["is_first_copy"] = first
-        return self._derived["is_first_copy"]
+        first = np.zeros(len(self.rows), dtype=bool)
+        first[self._distinct()[0]] = True
+        return first
 
     def without_copies(self) -> RowSample:
         """This sample without the rows that are equal to an earlier one; itself if there are none."""
-        if self.is_first_copy.all():
+        first = self._distinct()[0]
+        if len(first) == len(self.rows):
             return self
         if "without_copies" not in self._derived:
-            self._derived["without_copies"] = self.subset(self.is_first_copy)
+            self._derived["without_copies"] = self.subset(first)
         return self._derived["without_copies"]
 
     def neighbors(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -245,9 +242,24 @@ class RowSample:
             raise ValueError(f"{k} neighbours need at least {k + 1} rows, got {n_others + 1}")
         found = self._derived.get("neighbors")
         if found is None or found[0].shape[1] < k:
-            found = nearest_neighbors(self.rows, min(max(k, NEIGHBORS_AT_ONCE), n_others))
-            self._derived["neighbors"] = found
+            found = self._derived["neighbors"] = self._search(min(max(k, NEIGHBORS_AT_ONCE), n_others))
         return found[0][:, :k], found[1][:, :k]
+
+    def _search(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        distinct = self.without_copies()
+        if distinct is self:
+            return nearest_neighbors(self.rows, k)
+        n_distinct = len(distinct.rows)
+        found = np.zeros((n_distinct, 0)), np.zeros((n_distinct, 0), dtype=np.int64)
+        if n_distinct > 1:
+            found = distinct.neighbors(min(k, n_distinct - 1))
+        return with_copies(*found, self._distinct()[1], k)
+
+    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of `rows` equal no earlier one, and which of those each row equals."""
+        if "distinct" not in self._derived:
+            self._derived["distinct"] = distinct_rows(self.rows + self.rows.dtype.type(0))  # -0.0 becomes 0.0
+        return self._derived["distinct"]
 
     def _column(self, name: str) -> np.ndarray | None:
         self._compact()
