@@ -24,10 +24,11 @@ def outlier_dimensions_of(
     308 and 381 are among them.
 
     The last normalisation is the one after the feed-forward part in models that normalise afterwards, as BERT does.
-    Models that normalise before (GPT-2, Llama) have no such layer: use `outlier_dimensions` on their hidden states.
+    In models that normalise before (GPT-2, Llama) it is the input of the feed-forward part, which the definition does
+    not mean: use `outlier_dimensions` on their hidden states.
 
     Args:
-        model: a transformer; its layers are the longest `ModuleList` in it.
+        model: a transformer; its layers are the longest `ModuleList` in it of which each has a normalisation.
         n_std: standard deviations.
         min_layers: fewest layers; the authors keep dimensions that stand out in more than 3.
         most: most dimensions to return.
@@ -41,7 +42,8 @@ def outlier_dimensions_of(
     import torch
 
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    norms = [norm for layer in max(lists, key=len, default=()) if (norm := _last_norm(layer)) is not None]
+    of_lists = [[_last_norm(layer) for layer in layers] for layers in lists]
+    norms = max((norms for norms in of_lists if None not in norms), key=len, default=[])
     if not norms:
         raise ValueError(f"{type(model).__name__} has no layers with a normalisation whose weight could be read")
     counts = {

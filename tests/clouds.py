@@ -30,6 +30,7 @@ CLOUDS = {
     "outlier dimension": gaussian(120, [1, 1, 100, 1, 1, 1]) + [0, 0, 5, 0, 0, 0],
     "duplicates": np.repeat(gaussian(20, 1 / np.arange(1, 7)), 5, axis=0),
     "zero rows": np.concatenate([np.zeros((3, 5)), gaussian(60, [3, 2, 1, 1, 1]) + 1]),
+    "constant feature": np.column_stack([gaussian(90, [2, 1, 0.5]), np.full(90, 7.7)]),
     "fewer rows than features": gaussian(9, 1 / np.arange(1, 21)),
 }
 CLOUD = CLOUDS["anisotropic"] + 0.2

@@ -304,9 +304,12 @@ def test_the_covariance_to_shrink_to():
     rows, c0 = gaussian(500, [3, 2, 1]), np.diag([1.0, 2.0, 3.0])
     scaled = value(isoscore_star, rows, c0=c0)
     assert value(isoscore_star, rows, c0=1e6 * c0) == pytest.approx(scaled, rel=1e-9)
-    assert value(isoscore_star, rows, c0=1e6 * c0, scale_c0=False) == pytest.approx(value(isoscore, c0 * 9), abs=1)
+    of_c0 = value(isoscore_star, rows, c0=c0, shrinkage=1.0)
+    assert of_c0 == pytest.approx((36 / 14 - 1) / 2, rel=1e-12)
+    assert value(isoscore_star, rows, c0=1e9 * c0, scale_c0=False) == pytest.approx(of_c0, rel=1e-6)
     assert value(isoscore_star, rows, shrinkage=0.0, c0=c0) == pytest.approx(value(isoscore, rows), rel=1e-9)
-    for bad in (np.eye(2), np.array([[1.0, 2, 0], [0, 1, 0], [0, 0, 1]]), 3):
+    asymmetric = np.array([[1.0, 2, 0], [0, 1, 0], [0, 0, 1]])
+    for bad in (np.eye(2), asymmetric, 3, np.zeros((3, 3)), -np.eye(3), np.full((3, 3), np.nan)):
         with pytest.raises(ValueError, match=r"c0 must be a symmetric covariance of shape \(3, 3\)"):
             isoscore_star(rows, c0=bad)
     for bad in (-0.1, 1.1):
@@ -325,8 +328,9 @@ def test_rankme_of_centred_rows_is_the_effective_rank_of_singular_values():
 def test_the_first_share_is_the_inverse_of_the_stable_rank():
     for rows in CLOUDS.values():
         assert value(explained_variance, rows) == pytest.approx(1 / value(stable_rank, rows), rel=1e-9)
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        explained_variance(CLOUD, k=0)
+    for bad in (0, 2.5):
+        with pytest.raises(ValueError, match="k must be a whole number of directions, at least 1"):
+            explained_variance(CLOUD, k=bad)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
@@ -382,7 +386,38 @@ def test_contributions_sum_to_the_mean_cosine():
             parts = result["cosine_contributions"]
             assert len(parts) == rows.shape[1]
             assert sum(parts) == pytest.approx(result["average_cosine_similarity"], rel=1e-9, abs=1e-12)
-            assert result["largest_cosine_contribution"] == pytest.approx(max(parts) / sum(parts))
+            expected = max(parts) / sum(parts) if sum(parts) > 0 else np.nan
+            assert result["largest_cosine_contribution"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_share_of_the_largest_contribution_needs_a_positive_sum():
+    assert np.isnan(average_cosine_similarity(np.eye(5), contributions=True)["largest_cosine_contribution"])
+
+
+@pytest.mark.parametrize("measured", [alpha_req, rankme, bures_isotropy, effective_rank])
+def test_spectra_of_rounding_errors_are_announced(measured):
+    """50 of 400 directions, as float32: the rest is rounding, and α would be that of the rounding."""
+    options = {"spectrum": "singular_values"} if measured is effective_rank else {}
+    rows = (gaussian(4000, np.ones(50)) @ gaussian(50, np.ones(400), seed=1)).astype(np.float32)
+    match = f"{measured.name}: 350 of 400 eigenvalues|{measured.name}: [0-9]+ of [0-9]+ eigenvalues"
+    with pytest.warns(RuntimeWarning, match=match) as warned:
+        measured(rows, **options)
+    assert any(each.filename == __file__ for each in warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measured(rows.astype(np.float64), **options)
+        layer_norm = gaussian(4000, np.ones(100)).astype(np.float32)
+        measured(layer_norm - layer_norm.mean(axis=1, keepdims=True), **options)
+
+
+def test_rare_massive_activations_are_looked_for_in_all_rows_or_announced():
+    rows = gaussian(20_000, np.ones(4)).astype(np.float32)
+    rows[777, 2] = 5000.0
+    with pytest.warns(RuntimeWarning, match="these are of 10,000 of 20,000 rows: pass"):
+        outlier_dimensions(rows, method="massive")
+    sample = RowSample(size=None)
+    sample.update(rows)
+    assert outlier_dimensions(sample, method="massive")["outlier_indices"] == [2]
 
 
 def test_planted_outlier_dimensions_are_found_by_every_definition():

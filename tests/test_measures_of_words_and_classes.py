@@ -109,6 +109,7 @@ DEGENERATE = [
     (silhouette, np.arange(600), CLUSTERED, r"600 class\(es\) among 600 rows have nothing to compare"),
     (neural_collapse, np.zeros(600, int), CLUSTERED, "there is one class only"),
     (neural_collapse, LABELS, np.ones((600, 4)), "all classes have the same mean"),
+    (neural_collapse, np.arange(600), CLUSTERED, "no class has 2 rows"),
     (within_class_isoscore, LABELS, np.eye(4)[LABELS], "all rows of each class are the same"),
     (within_class_isoscore, LABELS, CLUSTERED[:, :1], "one feature has no isotropy"),
 ]
@@ -145,6 +146,16 @@ def test_adjusted_values_are_the_raw_ones_less_the_anisotropy_baseline():
     result = maximum_explainable_variance(rows, words=words)
     expected = result["maximum_explainable_variance"] - sigma[0] ** 2 / (sigma**2).sum()
     assert result["maximum_explainable_variance_adjusted"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_sample_keeps_whole_words_so_that_rare_ones_still_count():
+    rows, words, sentences = words_of(n_words=600, n_each=6)
+    everything = measure(rows, [self_similarity], words=words, sample_size=None)
+    sampled = measure(rows, [self_similarity], words=words, sample_size=600)
+    assert everything["self_similarity_words"] == 600 and sampled["self_similarity_words"] == 100
+    assert sampled["self_similarity"] == pytest.approx(everything["self_similarity"], abs=0.02)
+    by_sentence = measure(rows, [self_similarity], words=words, sentences=sentences, sample_size=1800)
+    assert by_sentence["self_similarity_words"] < 100
 
 
 def test_words_that_the_context_does_not_change_have_one():

@@ -28,15 +28,15 @@ globals().update(MEASURES)
 
 
 def find_measures(
-    names: str | Measure | Iterable[str | Measure] | None = None, ids: Iterable[str] = ()
+    names: str | Measure | Iterable[str | Measure] | None = None, ids: Iterable[str] = (), *, weighted: bool = False
 ) -> list[Measure]:
-    """The measures with these names; for None all that rows with these ids ("references", "words") suffice for.
+    """The measures with these names; for None all that rows suffice for that have these ids, and weights or not.
 
     Raises:
         ValueError: a name that no measure has, or no name at all.
     """
     if names is None:
-        return [each for each in MEASURES.values() if set(each.ids) <= set(ids)]
+        return [each for each in MEASURES.values() if set(each.ids) <= set(ids) and (each.weighted or not weighted)]
     names = [names] if isinstance(names, (str, Measure)) else list(names)
     if not names:
         raise ValueError(f"no measure named; there are: {', '.join(MEASURES)}")
@@ -78,7 +78,7 @@ def measure(
         options: keyword arguments by measure, as in `{"isoscore": {"unbiased": True}}`.
         sample_size: most rows that the measures of rows use (the others use all); None for all rows.
         interval: level of bootstrap intervals, as in 0.95: adds `<name>_low` and `<name>_high`.
-        null: add `<name>_null`, the values of as many isotropic Gaussian rows of the same width.
+        null: add `<name>_null`, the values of as many isotropic Gaussian rows of the same width and total variance.
         n_resamples: of the intervals.
         seed: of the sample, the intervals and the null.
 
@@ -95,7 +95,8 @@ def measure(
     ids = {"references": references, "words": words, "sentences": sentences}
     statistics = as_statistics(embeddings, mask, weight, ids)
     given = [name for name in ids if ids[name] is not None] if statistics is None else ids_of(statistics)
-    chosen = find_measures(measures, given)
+    weighted = weight is not None or any(getattr(each, "weight", None) is not None for each in statistics or ())
+    chosen = find_measures(measures, given, weighted=weighted)
     unknown = sorted(set(options or {}) - {each.name for each in chosen})
     if unknown:
         raise TypeError(f"options are by measure, as in {{'isoscore': {{'unbiased': True}}}}; got {unknown[0]!r}")

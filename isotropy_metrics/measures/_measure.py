@@ -97,6 +97,8 @@ class Measure:
     def facts(self) -> list[str]:
         """What the record says, a sentence each; the end of the docstring."""
         facts = [f"Range: {text_of(self.bounds[0])} … {text_of(self.bounds[1])}.", *self._facts_of_kind()]
+        if self.options:
+            facts.append("These hold with the default options.")
         few, many = self.rows_wanted(384), self.rows_wanted(768)
         wanted = f"{few:,}" if few == many else f"{few:,} for 384 features, {many:,} for 768"
         facts.append(f"Rows wanted: {wanted}; fewer raise a warning.")
@@ -142,8 +144,9 @@ class Measure:
             mask, weight: see `Moments.update`; for rows only.
             references, words, sentences: class label, word and sentence of every row, as integers or text, where the
                 measure needs them; `sentences` also make an interval resample whole sentences.
-            interval: level of a bootstrap interval, as in 0.95; adds `name_low` and `name_high`. See `interval_of`.
-            null: add `name_null`, the value of as many isotropic Gaussian rows of the same width.
+            interval: level of a bootstrap interval, as in 0.95, for the value of so many rows; adds `name_low` and
+                `name_high`. See `interval_of`.
+            null: add `name_null`, the value of as many isotropic Gaussian rows of the same width and total variance.
             n_resamples: of the interval.
             seed: of the sample of rows, the interval and the null.
             **options: the keyword arguments in the measure's docstring.
@@ -166,22 +169,35 @@ class Measure:
         whole = getattr(statistic, "whole", statistic)
         result = self.function(whole, **options)
         if interval is not None:
-            if not hasattr(statistic, "halves"):
-                raise ValueError(
-                    f"an interval of {self.name} needs rows, or statistics from "
-                    "statistics_for(measures, interval=True)"
-                )
-            limits = interval_of(self, statistic, options, interval, n_resamples, seed)
-            result |= dict(zip((f"{self.name}_low", f"{self.name}_high"), limits, strict=True))
+            result |= self._interval(statistic, options, result, level=interval, n_resamples=n_resamples, seed=seed)
         if null:
-            result[f"{self.name}_null"] = self.of(isotropic_null(whole, seed), options)
+            result |= self._values(isotropic_null(whole, seed), options, self._keys(result), "_null")
         return result | _provenance(whole)
 
-    def of(self, statistic: Any, options: dict[str, Any]) -> float:
-        """The value alone, without warnings: for resamples and nulls."""
+    def _keys(self, result: dict[str, Any]) -> list[str]:
+        """The keys that have intervals and nulls: the value, and its logarithm where there is one."""
+        return [key for key in (self.name, f"{self.name}_log10") if key in result]
+
+    def _values(self, statistic: Any, options: dict[str, Any], keys: list[str], ending: str = "") -> dict[str, float]:
+        """Values without warnings: for resamples and nulls."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            return float(self.function(statistic, **options)[self.name])
+            result = self.function(statistic, **options)
+        return {f"{key}{ending}": float(result[key]) for key in keys}
+
+    def _interval(
+        self, statistic: Any, options: dict[str, Any], result: dict[str, Any], **arguments: Any
+    ) -> dict[str, float]:
+        if not hasattr(statistic, "halves"):
+            raise ValueError(
+                f"an interval of {self.name} needs rows, or statistics from statistics_for(measures, interval=True)"
+            )
+        key = self._keys(result)[-1]
+        low, high = interval_of(lambda each: self._values(each, options, [key])[key], statistic, **arguments)
+        if key == self.name:
+            return {f"{key}_low": low, f"{key}_high": high}
+        limits = {f"{key}_low": low, f"{key}_high": high}
+        return {f"{self.name}_low": 10.0**low, f"{self.name}_high": 10.0**high} | limits
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Raise TypeError if the measure does not have one of these options."""

@@ -8,11 +8,14 @@ import numpy as np
 
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
-from isotropy_metrics.measures._spectrum import without_rounding
+from isotropy_metrics.measures._spectrum import warn_of_single_rounding, without_rounding
 from isotropy_metrics.statistics import Moments
 
 USUAL_RANGE = (11, 100)
-"""Ranks of the published fits (Stringer et al. 2019; the package reptrix)."""
+"""Ranks of the fits by the package reptrix."""
+
+FEWEST_FEATURES = 50
+"""With fewer the range is all ranks."""
 
 EXTRA_KEYS = ("alpha_req_first", "alpha_req_last")
 
@@ -40,8 +43,8 @@ def alpha_req(moments: Moments, *, fit_range: Sequence[int] | None = None) -> di
         log λ_j = −α log j + b,    fitted by least squares with weights 1/j over first ≤ j ≤ last
 
     Equal variances give 0; the papers see good representations near 1. The range decides the value, so it is part of
-    the result. By default it is ranks 11 to 100 as in the published fits, or to the last eigenvalue above rounding if
-    there are between 50 and 100; with fewer than 50 it is all of them.
+    the result. By default it is ranks 11 to 100, as the package reptrix has it; with fewer than 50 features all ranks.
+    It ends where the eigenvalues do: fewer rows than features have n − 1.
 
     What it does not tell: whether a power law fits at all. A space with a few dominant directions and a flat rest
     gives an α that describes neither: look at the spectrum.
@@ -68,10 +71,11 @@ def alpha_req(moments: Moments, *, fit_range: Sequence[int] | None = None) -> di
     rank = int(np.count_nonzero(values))
     if not rank:
         return nan_because("alpha_req", "all rows are the same", *EXTRA_KEYS)
-    first, last = fit_range or (USUAL_RANGE if rank >= 50 else (1, rank))
+    first, last = fit_range or (USUAL_RANGE if len(values) >= FEWEST_FEATURES else (1, len(values)))
     last = min(last, rank)
     if last <= first:
         return nan_because("alpha_req", f"fewer than 2 of the {rank} eigenvalues are in the range", *EXTRA_KEYS)
+    warn_of_single_rounding("alpha_req", moments, values[:last])
     ranks = np.arange(first, last + 1)
     x, y, weight = np.log(ranks), np.log(values[first - 1 : last] / values[0]), 1 / ranks
     x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)

@@ -47,7 +47,7 @@ def average_cosine_similarity(moments: Moments, *, contributions: bool = False) 
     Returns:
         `average_cosine_similarity`, from −1/(n − 1) to 1, and `n_zero_rows`, the rows left out because they are zero;
         with `contributions`, `cosine_contributions`, a list of n_features numbers that sum to the value, and
-        `largest_cosine_contribution`, the share of the largest in that sum.
+        `largest_cosine_contribution`, the share of the largest in that sum; NaN unless the value is positive.
 
     Raises:
         ValueError: fewer than 2 rows.
@@ -72,5 +72,6 @@ def average_cosine_similarity(moments: Moments, *, contributions: bool = False) 
     if contributions:
         of_features = (moments.unit_sum**2 - moments.unit_square_sum) / pairs
         result["cosine_contributions"] = of_features.tolist()
-        result["largest_cosine_contribution"] = float(of_features.max() / of_features.sum())
+        total = float(of_features.sum())
+        result["largest_cosine_contribution"] = float(of_features.max()) / total if total > 0 else float("nan")
     return result

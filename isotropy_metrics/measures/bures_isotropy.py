@@ -6,7 +6,7 @@ import numpy as np
 
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
-from isotropy_metrics.measures._spectrum import without_rounding
+from isotropy_metrics.measures._spectrum import warn_of_single_rounding, without_rounding
 from isotropy_metrics.statistics import UnitMoments
 
 
@@ -61,4 +61,5 @@ def bures_isotropy(unit_moments: UnitMoments) -> dict[str, float]:
         scatter = scatter + unit_moments.weight_sum * np.outer(all_mean, all_mean) - mass * np.outer(mean, mean)
     values = without_rounding(np.clip(np.linalg.eigvalsh(scatter / mass)[::-1], 0, None))
     values[unit_moments.n_rows - 1 :] = 0
+    warn_of_single_rounding("bures_isotropy", unit_moments, values * mass)
     return {"bures_isotropy": float(max(2 - 2 / np.sqrt(len(values)) * np.sqrt(values).sum(), 0.0))}

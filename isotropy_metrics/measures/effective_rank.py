@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import D, measure_of, ten_per_dimension
-from isotropy_metrics.measures._spectrum import exponential_of_entropy, without_rounding
+from isotropy_metrics.measures._spectrum import exponential_of_entropy, warn_of_single_rounding, without_rounding
 from isotropy_metrics.statistics import Moments
 
 SPECTRA = ("eigenvalues", "singular_values")
@@ -34,8 +36,8 @@ def effective_rank(moments: Moments, *, spectrum: str = "eigenvalues") -> dict[s
     The spectrum is that of the covariance matrix (`spectrum="eigenvalues"`, λ), or of the matrix of centred rows
     (`"singular_values"`, √λ, larger). k equal variances give k under both; an isotropic space gives d = n_features. It
     weighs small directions more than `participation_ratio` does. Of raw rows, whose mean is not subtracted, it is
-    `rankme`. With `"singular_values"`, float32 rows that span only some of the directions can come out too high (by
-    1 % for 50 of 400 directions): the rounding of a float32 product counts as variance in the others.
+    `rankme`. With `"singular_values"`, float32 rows that span only some of the directions come out too high (by 1 %
+    for 50 of 400 directions), since the rounding of a float32 product counts as variance in the others: it warns.
 
     What it does not tell: whether the directions that carry little variance carry meaning or noise. Below ten rows per
     dimension it tells more of n than of the space.
@@ -63,4 +65,7 @@ def effective_rank(moments: Moments, *, spectrum: str = "eigenvalues") -> dict[s
     values = without_rounding(moments.eigenvalues)
     if not values.sum() > 0:
         return nan_because("effective_rank", "all rows are the same")
-    return {"effective_rank": exponential_of_entropy(values**0.5 if spectrum == "singular_values" else values)}
+    if spectrum == "singular_values":
+        warn_of_single_rounding("effective_rank", moments, values)
+        values = np.sqrt(values)
+    return {"effective_rank": exponential_of_entropy(values)}

@@ -31,7 +31,7 @@ def elongated_directions(moments: Moments, *, factor: float = 5.0) -> dict[str, 
         λ_j > λ̄ (1 + √(d/(n − 1)))²        (the upper edge of Marchenko & Pastur 1967)
 
     the largest eigenvalue that n rows of an isotropic Gaussian of the same total variance have; by chance one of them
-    lies just above it in about one of six such clouds. `directions_above_mean` counts λ_j > c · λ̄ with c = `factor`,
+    lies just above it in about one of eight such clouds. `directions_above_mean` counts λ_j > c · λ̄ with c = `factor`,
     which does not depend on n. The paper speaks of the "number of elongated directions" without a definition: these
     two are ours, free of scale, and not the paper's numbers.
 
@@ -43,7 +43,7 @@ def elongated_directions(moments: Moments, *, factor: float = 5.0) -> dict[str, 
         factor: c, how many times the mean variance.
 
     Returns:
-        `elongated_directions` and `directions_above_mean`, both from 0 to n_features − 1.
+        `elongated_directions` and `directions_above_mean`, from 0 to n_features − 1 and to n_features.
 
     Raises:
         ValueError: fewer than 2 rows, or a `factor` that is not positive.

@@ -56,8 +56,8 @@ def explained_variance(moments: Moments, *, k: int = 1) -> dict[str, float]:
         >>> round(explained_variance(X)["explained_variance"], 4), explained_variance(X)["directions_for_90_percent"]
         (0.6667, 3)
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1 direction, got {k}")
+    if not (isinstance(k, (int, np.integer)) and k >= 1):
+        raise ValueError(f"k must be a whole number of directions, at least 1; got {k!r}")
     values = moments.eigenvalues
     if not values[0] > 0:
         return nan_because("explained_variance", "all rows are the same", "directions_for_90_percent")

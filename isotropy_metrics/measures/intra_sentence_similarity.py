@@ -45,8 +45,7 @@ def intra_sentence_similarity(sample: RowSample) -> dict[str, float]:
 
     Args:
         sample: the rows (n_samples, n_features) together with `sentences`, which sentence each row comes from. More
-        rows
-            than the sample's size are sampled by whole sentences.
+            rows than the sample's size are sampled by whole sentences.
 
     Returns:
         `intra_sentence_similarity`, `intra_sentence_similarity_adjusted`, and `intra_sentence_similarity_sentences`,

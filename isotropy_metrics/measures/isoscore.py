@@ -14,7 +14,7 @@ from isotropy_metrics.statistics import Moments
     bounds=(0.0, 1.0),
     isotropic=1.0,
     invariant_to=("translation", "rotation", "scale"),
-    rows_wanted=lambda d, unbiased=False: 3 if unbiased else ten_per_dimension(d),
+    rows_wanted=lambda d, unbiased=False: 30 if unbiased else ten_per_dimension(d),
     paper="2108.07344",
     citation="""@inproceedings{rudman-etal-2022-isoscore,
     title = "{I}so{S}core: Measuring the Uniformity of Embedding Space Utilization",
@@ -41,7 +41,8 @@ def isoscore(moments: Moments, *, unbiased: bool = False) -> dict[str, float]:
 
         q = n²/((n − 1)(n + 2)) · (‖S‖² − tr(S)²/n),    t = tr(S)² − 2q/n,    isoscore = (t/q − 1)/(d − 1)
 
-    which may fall slightly outside [0, 1]. It takes the rows as independent: tokens of one sentence are not.
+    which may fall outside [0, 1], and scatters the more the fewer rows there are. It takes the rows as independent:
+    tokens of one sentence are not.
 
     Args:
         moments: statistics of the rows, or the rows themselves (n_samples, n_features).

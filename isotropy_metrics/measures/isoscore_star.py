@@ -16,7 +16,7 @@ from isotropy_metrics.statistics import Moments
     bounds=(0.0, 1.0),
     isotropic=1.0,
     invariant_to=("translation", "rotation", "scale"),
-    rows_wanted=lambda d: 2 * d,
+    rows_wanted=lambda d, shrinkage=0.2: 2 * d if shrinkage else 10 * d,
     paper="2305.19358",
     citation="""@inproceedings{rudman2024stable,
     title = "Stable Anisotropic Regularization",
@@ -36,8 +36,8 @@ def isoscore_star(
 
     ζ = 0 is `isoscore`, ζ = 1 looks at C₀ alone. With `scale_c0` C₀ is first brought to the trace of S, so that ζ
     means the same at any scale of the rows; as published (`scale_c0=False`) it is taken as it is, and rows of small
-    norm then read as isotropic because the identity outweighs them. Without weights, which are taken as frequencies,
-    the divisor is n − 1, with them Kish's effective number of rows less one.
+    norm then read as isotropic because the identity outweighs them. With weights the divisor is
+    Kish's effective number of rows less one.
 
     What it does not tell: how isotropic the space is, for any ζ that is not small: the value lies between that of the
     rows and that of C₀. It is made for the loss of I-STAR, where few rows must give a steady gradient.
@@ -64,8 +64,10 @@ def isoscore_star(
     if not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage must be from 0 to 1, got {shrinkage}")
     target = None if c0 is None else np.asarray(c0, dtype=np.float64)
-    if target is not None and (target.shape != (d, d) or not np.allclose(target, target.T)):
-        raise ValueError(f"c0 must be a symmetric covariance of shape {(d, d)}, got shape {target.shape}")
+    if target is not None and not (
+        target.shape == (d, d) and np.isfinite(target).all() and np.allclose(target, target.T) and np.trace(target) > 0
+    ):
+        raise ValueError(f"c0 must be a symmetric covariance of shape {(d, d)} with a trace, got shape {target.shape}")
     if d == 1:
         return nan_because("isoscore_star", "one feature has no isotropy")
     trace = float(np.trace(moments.scatter))

@@ -40,13 +40,14 @@ def neural_collapse(class_moments: ClassMoments) -> dict[str, float]:
     of classes. Labels that have nothing to do with the space give about (K − 1)/d times the rows per class, where d ≫
     K.
 
+    The covariance within classes of few rows is too small, by (n − K)/n.
+
     What it does not tell: whether the class means form a simplex (NC2 and NC3), and anything of directions in which
     the class means do not differ.
 
     Args:
         class_moments: statistics of the rows, or the rows (n_samples, n_features) together with `references`, one
-        class
-            label per row.
+            class label per row.
 
     Returns:
         `neural_collapse`, from 0, and `n_classes`.
@@ -65,6 +66,8 @@ def neural_collapse(class_moments: ClassMoments) -> dict[str, float]:
     count = {"n_classes": k}
     if k < 2:
         return nan_because("neural_collapse", "there is one class only") | count
+    if class_moments.n_rows == k:
+        return nan_because("neural_collapse", "no class has 2 rows") | count
     means = class_moments.class_means - class_moments.class_means[0]
     means = means - means.mean(axis=0)
     scale = np.abs(means).max()

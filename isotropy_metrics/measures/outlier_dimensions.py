@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from isotropy_metrics.measures._measure import D, measure_of
@@ -71,6 +73,13 @@ def outlier_dimensions(sample: RowSample, *, method: str = "hammerl", n_std: flo
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    if method == "massive" and not sample.is_complete:
+        warnings.warn(
+            f"massive activations are rare, and these are of {len(sample.rows):,} of {sample.n_rows:,} rows: pass "
+            "RowSample(size=None), or sample_size=None, for all rows",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     scores, is_outlier = METHODS[method](sample.rows.astype(np.float64), n_std)
     indices = np.flatnonzero(is_outlier)
     indices = indices[np.argsort(-np.abs(scores[indices]), kind="stable")]

@@ -6,7 +6,7 @@ import numpy as np
 
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import D, measure_of, ten_per_dimension
-from isotropy_metrics.measures._spectrum import without_rounding
+from isotropy_metrics.measures._spectrum import warn_of_single_rounding, without_rounding
 from isotropy_metrics.statistics import Moments
 
 
@@ -43,8 +43,8 @@ def rankme(moments: Moments, *, centered: bool = False, epsilon: float = 0.0) ->
         moments: statistics of the rows, or the rows themselves (n_samples, n_features).
         centered: subtract the mean of the rows first.
         epsilon: ε, added to every p after they were normalised. The paper's 1e-7 guards float32 against log 0 and
-        makes
-            the value too large by up to 0.1 in 768 dimensions; zero directions count as zero here without it.
+            makes the value a little too large (by 0.33 for 20,000 isotropic rows in 768 dimensions);
+            zero directions count as zero here without it.
 
     Returns:
         `rankme`, from 1 to n_features.
@@ -60,9 +60,11 @@ def rankme(moments: Moments, *, centered: bool = False, epsilon: float = 0.0) ->
     """
     if epsilon < 0:
         raise ValueError(f"epsilon must not be negative, got {epsilon}")
-    values = np.sqrt(without_rounding(moments.eigenvalues if centered else moments.raw_eigenvalues))
+    values = without_rounding(moments.eigenvalues if centered else moments.raw_eigenvalues)
     if not values.sum() > 0:
         return nan_because("rankme", "all rows are the same" if centered else "all rows are zero")
+    warn_of_single_rounding("rankme", moments, values)
+    values = np.sqrt(values)
     share = values[: moments.n_rows] / values.sum() + epsilon
     share = share[share > 0]
     return {"rankme": float(np.exp(-(share * np.log(share)).sum()))}

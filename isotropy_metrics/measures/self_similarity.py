@@ -44,9 +44,9 @@ def self_similarity(sample: RowSample, *, min_occurrences: int = 5) -> dict[str,
     words of several tokens are what the caller makes of them.
 
     Args:
-        sample: the rows (n_samples, n_features) together with `words`, which word each row is an occurrence of. More
-        rows
-            than the sample's size are sampled, by whole sentences if `sentences` are given.
+        sample: the rows (n_samples, n_features) together with `words`, which word each row is an occurrence of.
+            More rows than the sample's size are sampled, by whole words; by sentences if `sentences` are given, which
+            leaves only the words that are frequent in the sample: then take a larger one (`sample_size=`).
         min_occurrences: fewest occurrences of a word that counts; 5 in the paper, at least 2.
 
     Returns:

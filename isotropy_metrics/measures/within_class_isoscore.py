@@ -33,15 +33,15 @@ def within_class_isoscore(class_moments: ClassMoments, *, unbiased: bool = False
 
     Beside `isoscore` of the same rows it separates a space that is anisotropic because its classes lie apart (this
     value stays high) from one that is anisotropic within every class (both are low). `between_share` is the part of
-    the total variance that lies between the class means. The measure is ours, after the argument of Mickus et al.
+    the total variance that lies between the class means, (K − 1)/(n − 1) by chance for K classes and n rows. The
+    measure is ours, after the argument of Mickus et al.
 
     What it does not tell: differences between classes, whose covariances are pooled, and how well they are separated:
     see `silhouette` and `neural_collapse`.
 
     Args:
         class_moments: statistics of the rows, or the rows (n_samples, n_features) together with `references`, one
-        class
-            label per row.
+            class label per row.
         unbiased: correct for the finite number of rows as in `isoscore`, with n = rows − classes.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
 from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
-from isotropy_metrics.statistics.row_sample import hashed
+from isotropy_metrics.statistics.row_sample import FEW_GROUPS, hashed
 
 N_BUCKETS = 32
 
@@ -38,6 +39,7 @@ class Buckets:
         self.kind = kind
         self.seed = seed
         self._generator = np.random.default_rng([seed, stream])
+        self._dealt = np.empty(0, dtype=int)
         small = {"block_values": BLOCK_VALUES // N_BUCKETS} if issubclass(kind, Moments) else {}
         self.parts = [kind(**small) for _ in range(N_BUCKETS)]
         self._whole: Moments | ClassMoments | None = None
@@ -54,13 +56,21 @@ class Buckets:
             raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
         squared_norms(rows)
         if sentences is None:
-            bucket = self._generator.integers(N_BUCKETS, size=len(rows))
+            bucket = self._deal(len(rows))
         else:
             bucket = (hashed(ids.pop("sentences"), self.seed) * N_BUCKETS).astype(int)
         self._whole = None
         for part, members in ((part, np.flatnonzero(bucket == b)) for b, part in enumerate(self.parts)):
             own_ids = {name: values[members] for name, values in ids.items()}
             part.update(rows[members], weight=None if weight is None else weight[members], **own_ids)
+
+    def _deal(self, n_rows: int) -> np.ndarray:
+        """A bucket for each row: all of them once, in random order, before any a second time."""
+        n_rounds = max(-(-(n_rows - len(self._dealt)) // N_BUCKETS), 0)
+        rounds = self._generator.permuted(np.tile(np.arange(N_BUCKETS), (n_rounds, 1)), axis=1)
+        dealt = np.concatenate([self._dealt, rounds.ravel()])
+        self._dealt = dealt[n_rows:]
+        return dealt[:n_rows]
 
     def of(self, *parts: Moments | ClassMoments) -> Buckets:
         """Buckets of the same kind and seed that hold these statistics."""
@@ -95,11 +105,18 @@ class Buckets:
         return next((part.n_features for part in self.parts if part.n_features), None)
 
     def halves(self, n: int, seed: int = 0) -> Iterator[Moments | ClassMoments]:
-        """Statistics of n random halves of the buckets that have rows."""
+        """Statistics of n random halves of the buckets that have rows; none if that is one bucket.
+
+        Warns if there are few.
+        """
         filled = [part for part in self.parts if part.n_rows]
+        if len(filled) < FEW_GROUPS:
+            warnings.warn(f"halves of {len(filled)} random parts tell little of all", RuntimeWarning, stacklevel=2)
+        if len(filled) < 2:
+            return
         generator = np.random.default_rng(seed)
         for _ in range(n):
-            chosen = generator.permutation(len(filled))[: max(len(filled) // 2, 1)]
+            chosen = generator.permutation(len(filled))[: len(filled) // 2]
             yield _joined(self.kind, [filled[i] for i in chosen])
 
     def __repr__(self) -> str:

@@ -28,7 +28,15 @@ FIRST_ROWS = 16
 MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
 
-_SCALARS = ("n_rows", "n_zero_rows", "weight_sum", "weight_square_sum", "unit_weight_sum", "unit_weight_square_sum")
+_SCALARS = (
+    "n_rows",
+    "n_zero_rows",
+    "n_single_rows",
+    "weight_sum",
+    "weight_square_sum",
+    "unit_weight_sum",
+    "unit_weight_square_sum",
+)
 
 
 class Moments:
@@ -130,6 +138,11 @@ class Moments:
     def n_zero_rows(self) -> int:
         """Number of rows of length zero: they have no direction and no part in `unit_sum`."""
         return self._scalars["n_zero_rows"]
+
+    @property
+    def n_single_rows(self) -> int:
+        """Number of rows that were multiplied in float32, which leaves an error of about 1e-7 of the largest value."""
+        return self._scalars["n_single_rows"]
 
     @property
     def weight_sum(self) -> float:
@@ -395,8 +408,9 @@ def _linear_sums(
         unit_square_sum += (over_norm**2).astype(x.dtype) @ squared
         shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
     counted = weight[norms > 0]
-    added = (len(rows), len(rows) - len(counted), weight.sum(), weight @ weight, counted.sum(), counted @ counted)
-    scalars = dict(zip(_SCALARS, (*added[:2], *map(float, added[2:])), strict=True))
+    n_rows = (len(rows), len(rows) - len(counted), len(rows) if rows.dtype == np.float32 else 0)
+    weights = (weight.sum(), weight @ weight, counted.sum(), counted @ counted)
+    scalars = dict(zip(_SCALARS, (*n_rows, *map(float, weights)), strict=True))
     return _LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
 
 

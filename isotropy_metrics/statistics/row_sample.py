@@ -21,6 +21,9 @@ FEW_GROUPS = 20
 
 IDS = ("references", "words", "sentences")
 
+GROUPING = ("sentences", "words")
+"""Ids whose rows are sampled, and halved, together: by the first of these that the rows have."""
+
 _NUMBERS = ("n_rows", "n_drawn", "weighted")
 _ARGUMENTS = ("size", "seed", "stream")
 
@@ -32,8 +35,8 @@ class RowSample:
     that the sample of a union is found among the samples of its parts and the batches it came in do not matter. Two
     samples of equal seed and stream keep the same positions: layers and checkpoints are compared on the same tokens.
 
-    Rows may carry ids: `references` (class labels), `words`, and `sentences`. Rows of one sentence share one number,
-    a hash of the sentence's id, so that sentences stay or go as a whole.
+    Rows may carry ids: `references` (class labels), `words`, and `sentences`. Rows of one sentence share one number, a
+    hash of the sentence's id, so that sentences stay or go as a whole; so do words, if there are no sentences.
 
     Args:
         size: most rows to keep; None keeps all of them.
@@ -91,7 +94,8 @@ class RowSample:
         }
         self._check_fits(part)
         drawn = self._generator.random(len(rows))
-        part = {"keys": hashed(ids["sentences"], self.seed) if "sentences" in ids else drawn, **part}
+        group = next((ids[name] for name in GROUPING if name in ids), None)
+        part = {"keys": drawn if group is None else hashed(group, self.seed), **part}
         chosen = np.flatnonzero(part["keys"] < self._threshold)
         self._n_rows += len(rows)
         self._n_drawn += len(rows)
@@ -148,20 +152,23 @@ class RowSample:
         )
 
     def halves(self, n: int, seed: int = 0) -> Iterator[RowSample]:
-        """n random halves of the sampled rows, without replacement; of whole sentences if the rows have them.
+        """n random halves of the sampled rows, without replacement; of whole sentences or words if rows have them.
 
-        Warns if there are few sentences, or rows, to draw from.
+        None if there is one to draw from; warns if there are few.
         """
-        rows, sentences = self.rows, self.sentences
-        group = np.arange(len(rows)) if sentences is None else np.unique(sentences, return_inverse=True)[1]
+        what = next((name for name in GROUPING if getattr(self, name, None) is not None), "rows")
+        group = np.arange(len(self.rows))
+        if what != "rows":
+            group = np.unique(getattr(self, what), return_inverse=True)[1]
         n_groups = int(group.max()) + 1
         if n_groups < FEW_GROUPS:
-            what = "rows" if sentences is None else "sentences"
             warnings.warn(f"halves of {n_groups} {what} tell little of all", RuntimeWarning, stacklevel=2)
+        if n_groups < 2:
+            return
         generator = np.random.default_rng(seed)
         for _ in range(n):
             chosen = np.zeros(n_groups, dtype=bool)
-            chosen[generator.permutation(n_groups)[: max(n_groups // 2, 1)]] = True
+            chosen[generator.permutation(n_groups)[: n_groups // 2]] = True
             yield self.subset(chosen[group])
 
     @property
@@ -287,12 +294,12 @@ class RowSample:
         keys, rows = part["keys"], part["rows"]
         if self.size is None or len(keys) <= self.size:
             return
-        if "sentences" in part:
-            of_sentence, n_rows = np.unique(keys, return_counts=True)
+        if any(name in part for name in GROUPING):
+            of_group, n_rows = np.unique(keys, return_counts=True)
             n_fitting = max(int(np.searchsorted(np.cumsum(n_rows), self.size, side="right")), 1)
-            if n_fitting == len(of_sentence):
+            if n_fitting == len(of_group):
                 return
-            self._threshold = of_sentence[n_fitting]
+            self._threshold = of_group[n_fitting]
             kept = np.flatnonzero(keys < self._threshold)
         else:
             self._threshold = np.partition(keys, self.size - 1)[self.size - 1]

@@ -95,7 +95,7 @@ def alpha_req(X, weight=None, fit_range=None):
     values = singular_values(X, weight, centered=True) ** 2
     values = values[values > 1e-13 * values.max()]
     if fit_range is None:
-        fit_range = (11, 100) if len(values) >= 50 else (1, len(values))
+        fit_range = (11, 100) if np.shape(X)[1] >= 50 else (1, len(values))
     ranks = np.arange(fit_range[0], min(fit_range[1], len(values)) + 1)
     line = np.polynomial.polynomial.polyfit(np.log(ranks), np.log(values[ranks - 1]), 1, w=np.sqrt(1 / ranks))
     return -line[1]
@@ -133,6 +133,7 @@ def correlation_distance(X, weight=None, subtract_floor=False):
                 squared += S[i, j] ** 2 / (S[i, i] * S[j, j])
     if subtract_floor:
         weight = float64(X, weight)[1]
+        d = np.count_nonzero(np.diagonal(S) > 1e-20)
         squared -= d * (d - 1) / (weight.sum() ** 2 / (weight**2).sum() - 1)
     return np.sqrt(max(squared, 0.0))
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from isotropy_metrics.measures._interval import N_RESAMPLES, interval_of
+from isotropy_metrics.measures._interval import N_RESAMPLES
 from isotropy_metrics.measures._measure import Measure, check_level, statistics_for, text_of
 from isotropy_metrics.statistics.isotropic_null import isotropic_null
 from isotropy_metrics.statistics.pair_sample import PairSample
@@ -94,10 +94,9 @@ class Comparison(Measure):
         whole = getattr(statistic, "whole", statistic)
         result = self.function(whole, **options)
         if interval is not None:
-            limits = interval_of(self, statistic, options, interval, n_resamples, seed)
-            result |= dict(zip((f"{self.name}_low", f"{self.name}_high"), limits, strict=True))
+            result |= self._interval(statistic, options, result, level=interval, n_resamples=n_resamples, seed=seed)
         if null:
-            result[f"{self.name}_null"] = self.of(by_chance(whole, seed), options)
+            result |= self._values(by_chance(whole, seed), options, self._keys(result), "_null")
         return result | _provenance(whole)
 
     def _check_rows(self, statistic: Statistic, options: dict[str, Any]) -> None:
