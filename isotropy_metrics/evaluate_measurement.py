@@ -12,7 +12,7 @@ import evaluate
 from isotropy_metrics.arrays import as_ids, as_rows_and_ids
 from isotropy_metrics.evaluate_streaming import ASKED, StreamingModule, one_row
 from isotropy_metrics.measures import find_measures, measure, statistics_for, update_statistics
-from isotropy_metrics.measures._measure import ID_MEANINGS
+from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.statistics.row_sample import IDS
 
 INPUTS = f"""

@@ -9,8 +9,8 @@ from typing import Any
 import datasets
 import evaluate
 
-from isotropy_metrics.measures._interval import N_RESAMPLES
-from isotropy_metrics.measures._measure import Measure, check_level
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
+from isotropy_metrics.measures._measure import Measure
 from isotropy_metrics.statistics import RowSample
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 

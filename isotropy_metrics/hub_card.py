@@ -6,7 +6,7 @@ import json
 import re
 
 from isotropy_metrics.measures import Measure
-from isotropy_metrics.measures._measure import ID_MEANINGS
+from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.measures.comparisons import Comparison
 from isotropy_metrics.statistics import RowSample
 

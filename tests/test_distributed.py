@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from isotropy_metrics import COMPARISONS, MEASURES, compare, measure
-from isotropy_metrics.measures._measure import statistics_for, update_statistics
+from isotropy_metrics.measures._statistics import statistics_for, update_statistics
 from isotropy_metrics.statistics import Buckets, Moments, PairSample, RowSample, TwoMoments
 from isotropy_metrics.statistics.distributed import merge_processes
 

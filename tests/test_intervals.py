@@ -9,7 +9,7 @@ from clouds import gaussian
 
 from isotropy_metrics import MEASURES, measure
 from isotropy_metrics.measures import average_cosine_similarity, isoscore, partition_isotropy, statistics_for
-from isotropy_metrics.measures._measure import update_statistics
+from isotropy_metrics.measures._statistics import update_statistics
 from isotropy_metrics.statistics import Buckets, ClassMoments, Moments, RowSample, UnitMoments
 from isotropy_metrics.statistics.isotropic_null import isotropic_null
 

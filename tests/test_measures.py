@@ -189,6 +189,16 @@ def test_further_golden_values_follow_from_the_measures(golden):
     centred = value(average_cosine_similarity, X - X.mean(axis=0))
     assert centred == pytest.approx(golden["mean cosine centred"], abs=1e-7)
     assert outlier_dimensions(X)["outlier_indices"] == []
+    centred = X - X.mean(axis=0)
+    covariance = centred.T @ centred / 239
+    assert np.trace(covariance) == pytest.approx(golden["trace cov (ddof1)"], abs=1e-7)
+    defect = np.sqrt((24 - np.sqrt(24 * value(participation_ratio, X))) / (24 - np.sqrt(24)))
+    assert defect == pytest.approx(golden["isotropy defect delta"], abs=1e-7)
+    eigenvalues, directions = np.linalg.eigh(covariance)
+    for epsilon in ("0", "0.01", "0.1"):
+        whitened = centred @ directions / np.sqrt(eigenvalues + float(epsilon))
+        expected = golden[f"Soft-ZCA eps={epsilon} IsoScore after"]
+        assert value(isoscore, whitened) == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(50, 3), (300, 24), (1000, 64), (40, 100), (240, 24)])

@@ -23,7 +23,7 @@ from isotropy_metrics.measures import (
     statistics_for,
     within_class_isoscore,
 )
-from isotropy_metrics.measures._measure import update_statistics
+from isotropy_metrics.measures._statistics import update_statistics
 from isotropy_metrics.statistics import ClassMoments
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning")

@@ -13,8 +13,8 @@ from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
 from isotropy_metrics.embedding_files.opening import open_embeddings
 from isotropy_metrics.embedding_files.progress import progress_bar
 from isotropy_metrics.measures import Measure, find_measures, measure, statistics_for
-from isotropy_metrics.measures._interval import N_RESAMPLES
-from isotropy_metrics.measures._measure import ID_MEANINGS, check_level, update_statistics
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
+from isotropy_metrics.measures._statistics import ID_MEANINGS, update_statistics
 from isotropy_metrics.measures.comparisons import PROVENANCE as PROVENANCE_OF_TWO
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 

@@ -7,15 +7,9 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any
 
-from isotropy_metrics.measures._interval import N_RESAMPLES
-from isotropy_metrics.measures._measure import (
-    Measure,
-    as_statistics,
-    check_level,
-    measure_of,
-    statistics_for,
-    update_statistics,
-)
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
+from isotropy_metrics.measures._measure import Measure, measure_of
+from isotropy_metrics.measures._statistics import as_statistics, statistics_for, update_statistics
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
 
 MEASURES: dict[str, Measure] = {}
@@ -74,7 +68,7 @@ def measure(
         weight: of every row, (n_samples,).
         references: class label of every row, as integers or text, (n_samples,); so are
         words: which word a row is an occurrence of, and
-        sentences: which sentence it comes from. Sentences are then sampled and resampled as a whole.
+        sentences: which sentence it comes from. Sentences, or else words, are then sampled and resampled as a whole.
         options: keyword arguments by measure, as in `{"isoscore": {"unbiased": True}}`.
         sample_size: most rows that the measures of rows use (the others use all); None for all rows.
         interval: level of bootstrap intervals, as in 0.95: adds `<name>_low` and `<name>_high`.
@@ -119,4 +113,13 @@ def ids_of(statistics: Iterable[Any]) -> list[str]:
     return [name for name in IDS if any(getattr(statistic, name, None) is not None for statistic in statistics)]
 
 
-__all__ = ["MEASURES", "Measure", "find_measures", "measure", "measure_of", "statistics_for", *MEASURES]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "find_measures",
+    "measure",
+    "measure_of",
+    "statistics_for",
+    "update_statistics",
+    *MEASURES,
+]

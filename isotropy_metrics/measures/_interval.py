@@ -11,6 +11,12 @@ import numpy as np
 N_RESAMPLES = 100
 
 
+def check_level(interval: float | None) -> None:
+    """Raise ValueError if this is not the level of an interval."""
+    if interval is not None and not (isinstance(interval, float) and 0 < interval < 1):
+        raise ValueError(f"interval must be a level between 0 and 1, as in 0.95; got {interval!r}")
+
+
 def interval_of(
     value_of: Callable[[Any], float], statistic: Any, level: float, n_resamples: int, seed: int
 ) -> tuple[float, float]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from isotropy_metrics.measures._interval import N_RESAMPLES, interval_of
-from isotropy_metrics.statistics import Buckets, ClassMoments, Moments, RowSample, TwoMoments
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level, interval_of
+from isotropy_metrics.measures._statistics import (
+    ID_MEANINGS,
+    Statistic,
+    as_statistics,
+    statistics_for,
+    update_statistics,
+)
+from isotropy_metrics.statistics import Buckets, RowSample
 from isotropy_metrics.statistics.isotropic_null import isotropic_null
-
-Statistic = Moments | ClassMoments | RowSample | Buckets
 
 
 class OfDimension(NamedTuple):
@@ -246,13 +251,6 @@ class Measure:
         return f"<{type(self).__name__.lower()} {self.name}>"
 
 
-ID_MEANINGS = {
-    "references": "one class label per row",
-    "words": "which word each row is an occurrence of",
-    "sentences": "which sentence each row comes from",
-}
-
-
 def measure_of(**facts: Any) -> Callable[[Callable[..., dict[str, float]]], Measure]:
     """Decorator: the function of a statistic becomes a `Measure`."""
 
@@ -265,53 +263,6 @@ def measure_of(**facts: Any) -> Callable[[Callable[..., dict[str, float]]], Meas
 def ten_per_dimension(d: int) -> int:
     """Rows wanted by measures of the spectrum: below, the smallest eigenvalues tell of n and not of the space."""
     return 10 * d
-
-
-def check_level(interval: float | None) -> None:
-    """Raise ValueError if this is not the level of an interval."""
-    if interval is not None and not (isinstance(interval, float) and 0 < interval < 1):
-        raise ValueError(f"interval must be a level between 0 and 1, as in 0.95; got {interval!r}")
-
-
-def statistics_for(
-    measures: Iterable[Measure], *, interval: bool = False, seed: int = 0, stream: int = 0, **sample: Any
-) -> list[Statistic]:
-    """Fresh statistics, one of each kind that these measures, or comparisons, need.
-
-    Args:
-        measures: the measures.
-        interval: keep `Buckets` where the kind does not keep rows, so that intervals can be computed.
-        seed, stream: of samples and buckets; see `RowSample`.
-        **sample: further arguments of `RowSample`.
-    """
-    draws = {"seed": seed, "stream": stream}
-    statistics = []
-    for kind in dict.fromkeys(measure.needs for measure in measures):
-        if issubclass(kind, RowSample):
-            statistics.append(kind(**draws, **sample))
-        elif kind is TwoMoments:
-            statistics.append(kind(interval, **draws))
-        else:
-            statistics.append(Buckets(kind, **draws) if interval else kind())
-    return statistics
-
-
-def update_statistics(statistics: Iterable[Statistic], embeddings: Any, mask: Any, weight: Any, **ids: Any) -> None:
-    """Show the rows to all statistics, and to each the ids that it takes."""
-    for statistic in statistics:
-        own = {name: values for name, values in ids.items() if name in getattr(statistic, "ids", ())}
-        statistic.update(embeddings, mask=mask, weight=weight, **own)
-
-
-def as_statistics(embeddings: Any, mask: Any, weight: Any, ids: dict[str, Any]) -> list[Statistic] | None:
-    """The statistics, if that is what was given in place of rows; then what belongs to rows comes too late."""
-    given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]
-    if not given or not isinstance(given[0], (Moments, ClassMoments, RowSample, Buckets)):
-        return None
-    late = [name for name, value in {"mask": mask, "weight": weight, **ids}.items() if value is not None]
-    if late:
-        raise ValueError(f"{' and '.join(late)} belong to rows: pass them to the update of the statistics")
-    return given
 
 
 def _provenance(statistic: Any) -> dict[str, float]:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+ETHAYARAJH_2019 = """@inproceedings{ethayarajh-2019-contextual,
+    title = "How Contextual are Contextualized Word Representations? Comparing the Geometry of {BERT}, {ELM}o, and
+        {GPT}-2 Embeddings",
+    author = "Ethayarajh, Kawin",
+    booktitle = "Proceedings of EMNLP-IJCNLP 2019",
+    year = "2019"
+}"""
+
 
 def unit_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows divided by their length in float64, and which rows those are: those that are not zero."""

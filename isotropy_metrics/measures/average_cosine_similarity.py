@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of
+from isotropy_metrics.measures._words import ETHAYARAJH_2019
 from isotropy_metrics.statistics import Moments
 
 
@@ -14,13 +15,7 @@ from isotropy_metrics.statistics import Moments
     invariant_to=("rotation", "scale"),
     rows_wanted=lambda d: 30,
     paper="1909.00512",
-    citation="""@inproceedings{ethayarajh-2019-contextual,
-    title = "How Contextual are Contextualized Word Representations? Comparing the Geometry of {BERT}, {ELM}o, and
-        {GPT}-2 Embeddings",
-    author = "Ethayarajh, Kawin",
-    booktitle = "Proceedings of EMNLP-IJCNLP 2019",
-    year = "2019"
-}""",
+    citation=ETHAYARAJH_2019,
 )
 def average_cosine_similarity(moments: Moments, *, contributions: bool = False) -> dict[str, float]:
     """Mean cosine between two different rows, exact over all pairs.

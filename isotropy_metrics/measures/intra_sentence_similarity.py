@@ -6,7 +6,7 @@ import numpy as np
 
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of
-from isotropy_metrics.measures._words import mean_cosine, sums_by, unit_rows
+from isotropy_metrics.measures._words import ETHAYARAJH_2019, mean_cosine, sums_by, unit_rows
 from isotropy_metrics.statistics import RowSample
 
 EXTRA_KEYS = ("intra_sentence_similarity_adjusted", "intra_sentence_similarity_sentences")
@@ -19,13 +19,7 @@ EXTRA_KEYS = ("intra_sentence_similarity_adjusted", "intra_sentence_similarity_s
     invariant_to=("rotation", "scale"),
     rows_wanted=lambda d: 1000,
     paper="1909.00512",
-    citation="""@inproceedings{ethayarajh-2019-contextual,
-    title = "How Contextual are Contextualized Word Representations? Comparing the Geometry of {BERT}, {ELM}o, and
-        {GPT}-2 Embeddings",
-    author = "Ethayarajh, Kawin",
-    booktitle = "Proceedings of EMNLP-IJCNLP 2019",
-    year = "2019"
-}""",
+    citation=ETHAYARAJH_2019,
     ids=("sentences",),
     weighted=False,
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.measures._interval import N_RESAMPLES
-from isotropy_metrics.measures._measure import check_level, statistics_for
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
+from isotropy_metrics.measures._statistics import statistics_for
 from isotropy_metrics.measures.comparisons._comparison import (
     TWO_SPACES,
     Comparison,

@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from isotropy_metrics.measures._interval import N_RESAMPLES
-from isotropy_metrics.measures._measure import Measure, check_level, statistics_for, text_of
+from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
+from isotropy_metrics.measures._measure import Measure, text_of
+from isotropy_metrics.measures._statistics import statistics_for
 from isotropy_metrics.statistics.isotropic_null import isotropic_null
 from isotropy_metrics.statistics.pair_sample import PairSample
 from isotropy_metrics.statistics.two_moments import TwoMoments
