@@ -259,8 +259,9 @@ def test_a_name_is_of_a_measure_or_of_a_comparison():
 def test_texts_and_a_model_in_place_of_embeddings(minilm_path):
     from isotropy_metrics.hidden_states import embed
 
-    rows = embed(str(minilm_path), TEXTS, layer=3, pooling=None)
-    result = evaluate.load("isoscore").compute(data=TEXTS, model_id=str(minilm_path), layer=3, unbiased=True)
+    texts = [*TEXTS, "A woman slices an onion while the children set the table."]
+    rows = embed(str(minilm_path), texts, layer=3, pooling=None)
+    result = evaluate.load("isoscore").compute(data=texts, model_id=str(minilm_path), layer=3, unbiased=True)
     assert result["n_samples"] == len(rows)
     assert result["isoscore"] == pytest.approx(MEASURES["isoscore"](rows, unbiased=True)["isoscore"], rel=1e-4)
 

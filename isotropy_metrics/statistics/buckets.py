@@ -11,9 +11,12 @@ import numpy as np
 from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
 from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
-from isotropy_metrics.statistics.row_sample import FEW_GROUPS, hashed
+from isotropy_metrics.statistics.row_sample import hashed
 
 N_BUCKETS = 32
+
+FEW_PARTS = 15
+"""Below so many buckets with rows halves of them are announced as doubtful: 20 sentences fill 15 of 32 on average."""
 
 
 class Buckets:
@@ -110,7 +113,7 @@ class Buckets:
         Warns if there are few.
         """
         filled = [part for part in self.parts if part.n_rows]
-        if len(filled) < FEW_GROUPS:
+        if len(filled) < FEW_PARTS:
             warnings.warn(f"halves of {len(filled)} random parts tell little of all", RuntimeWarning, stacklevel=2)
         if len(filled) < 2:
             return
