@@ -128,6 +128,14 @@ def test_the_null_of_a_measure_that_sees_the_scale_has_the_scale_of_the_rows(sca
     assert null == pytest.approx(value, rel=0.25, abs=0.01)
 
 
+def test_the_null_has_as_many_copies_as_the_rows():
+    rows = np.repeat(gaussian(100, np.ones(5)), 10, axis=0)
+    result = measure(rows, ["two_nn", "persistent_entropy", "hubness"], null=True)
+    assert result["two_nn_copies"] == 900
+    assert result["persistent_entropy_null"] == pytest.approx(result["persistent_entropy"], rel=0.05)
+    assert result["hubness_null"] == pytest.approx(result["hubness"], abs=1.5)  # 0.4 without copies
+
+
 def test_all_measures_of_weighted_rows_are_those_that_weights_mean_something_to():
     result = measure(gaussian(300, VARIANCES), weight=np.ones(300))
     assert {each.name for each in MEASURES.values() if each.weighted and not each.ids} == set(result) & set(MEASURES)

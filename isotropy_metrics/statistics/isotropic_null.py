@@ -17,15 +17,18 @@ NULL = 0x6E756C6C
 def isotropic_null(statistic: Moments | ClassMoments | RowSample, seed: int = 0) -> Moments | ClassMoments | RowSample:
     """A statistic of the same kind, of as many rows drawn from N(0, s² I) with the same ids and weights.
 
-    Of `RowSample` those rows are replaced that the sample holds, and s² d is their total variance. The measures of
-    moments do not see the scale: s = 1. Weights of `Moments` are not known row by row any more: their null has the
-    effective number of rows (Kish) with weight 1; that of `ClassMoments` as many rows of each class.
+    Of `RowSample` those rows are replaced that the sample holds, s² d is their total variance, and rows that were
+    equal are equal again. The measures of moments do not see the scale: s = 1. Weights of `Moments` are not known row
+    by row any more: their null has the effective number of rows (Kish) with weight 1; that of `ClassMoments` as many
+    rows of each class.
     """
     generator = np.random.default_rng([seed, NULL])
     d = statistic.n_features
     if isinstance(statistic, RowSample):
         null = statistic.subset(np.arange(len(statistic.rows)))
-        null.rows[:] = generator.standard_normal(null.rows.shape) * np.sqrt(np.mean(statistic.rows.var(axis=0)))
+        first, copy_of = statistic.distinct()
+        scale = np.sqrt(np.mean(statistic.rows.var(axis=0)))
+        null.rows[:] = scale * generator.standard_normal((len(first), d))[copy_of]
         return null
     null = type(statistic)()
     if isinstance(statistic, ClassMoments):

@@ -223,12 +223,12 @@ class RowSample:
     def is_first_copy(self) -> np.ndarray:
         """False for each of `rows` that is equal to an earlier one, (len(rows),)."""
         first = np.zeros(len(self.rows), dtype=bool)
-        first[self._distinct()[0]] = True
+        first[self.distinct()[0]] = True
         return first
 
     def without_copies(self) -> RowSample:
         """This sample without the rows that are equal to an earlier one; itself if there are none."""
-        first = self._distinct()[0]
+        first = self.distinct()[0]
         if len(first) == len(self.rows):
             return self
         if "without_copies" not in self._derived:
@@ -260,10 +260,10 @@ class RowSample:
         found = np.zeros((n_distinct, 0)), np.zeros((n_distinct, 0), dtype=np.int64)
         if n_distinct > 1:
             found = distinct.neighbors(min(k, n_distinct - 1))
-        return with_copies(*found, self._distinct()[1], k)
+        return with_copies(*found, self.distinct()[1], k)
 
-    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which of `rows` equal no earlier one, and which of those each row equals."""
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the `rows` that equal no earlier one, and which of those each row equals, (len(rows),)."""
         if "distinct" not in self._derived:
             self._derived["distinct"] = distinct_rows(self.rows + self.rows.dtype.type(0))  # -0.0 becomes 0.0
         return self._derived["distinct"]
