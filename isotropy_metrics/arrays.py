@@ -140,8 +140,8 @@ def _why_not_squared(row: np.ndarray) -> str:
     if not len(bad):
         return f"is too large to be squared (largest value {np.abs(row).max():.3g}): rescale the embeddings"
     return (
-        f"holds {bad[0]}: remove such rows or mask them (masked rows are not counted here); float16 overflows above "
-        "65504, then run the model in bfloat16 or float32"
+        f"holds {bad[0]}: remove rows with NaN or inf, or mask them (masked rows are not counted here); float16 "
+        "overflows above 65504, then run the model in bfloat16 or float32"
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from isotropy_metrics.enhancement.centering import Centering
-from isotropy_metrics.statistics import Moments
+from isotropy_metrics.enhancement._affine_enhancement import AffineEnhancement
+from isotropy_metrics.statistics import RowStatistics
 
 
-class AllButTheTop(Centering):
+class AllButTheTop(AffineEnhancement):
     """Subtract the mean of the fitting rows, then remove their directions of largest variance (the global approach).
 
         transform(x) = (x − mean_) − V Vᵀ (x − mean_),    V the first n_directions eigenvectors of the covariance
@@ -20,8 +23,11 @@ class AllButTheTop(Centering):
         n_directions: how many directions to remove; None for n_features/100, rounded, at least 1.
 
     Attributes:
-        mean_: (n_features,), float64.
-        directions_: (n_directions, n_features), orthonormal, largest variance first.
+        mean_: (n_features_in_,), float64.
+        directions_: (n_directions, n_features_in_), orthonormal, largest variance first.
+
+    Raises:
+        ValueError: on fit, more directions than the fitting rows span.
 
     Example:
         >>> import numpy as np
@@ -30,21 +36,37 @@ class AllButTheTop(Centering):
         [[0.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
     """
 
-    directions_: np.ndarray
+    FITTED = ("directions_",)
 
     def __init__(self, n_directions: int | None = None) -> None:
         self.n_directions = n_directions
 
-    def _fit(self, moments: Moments) -> None:
-        d = moments.n_features
-        n_directions = max(1, round(d / 100)) if self.n_directions is None else self.n_directions
-        most = min(d, moments.n_rows - 1)
-        if not 0 <= n_directions <= most:
-            raise ValueError(f"n_directions={n_directions} of {moments.n_rows} rows with {d} features: at most {most}")
-        super()._fit(moments)
-        self.directions_ = np.linalg.eigh(moments.scatter)[1][:, ::-1][:, :n_directions].T.copy()
+    def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
+        moments = statistics.moments
+        n_directions = n_directions_of(self.n_directions, moments.n_features)
+        most = min(moments.n_features, max(moments.n_rows - 1, 0))
+        if not 0 <= n_directions <= most and self.n_directions is not None:
+            raise ValueError(
+                f"n_directions={n_directions} of {moments.n_rows} rows with {moments.n_features} features: at most "
+                f"{most}"
+            )
+        return {"directions_": top_directions(moments.scatter, min(n_directions, most))}
 
-    def _transform(self, rows: np.ndarray) -> np.ndarray:
-        centered = super()._transform(rows)
-        directions = self.directions_.astype(rows.dtype)
-        return centered - (centered @ directions.T) @ directions
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        directions = self.directions_.astype(dtype)
+        return lambda centered: without_directions(centered, directions)
+
+
+def n_directions_of(n_directions: int | None, n_features: int) -> int:
+    """The number asked for, or a hundredth of the features (Mu & Viswanath)."""
+    return max(1, round(n_features / 100)) if n_directions is None else n_directions
+
+
+def top_directions(scatter: np.ndarray, n_directions: int) -> np.ndarray:
+    """The eigenvectors of the largest eigenvalues, as rows (n_directions, n_features), largest first."""
+    return np.linalg.eigh(scatter)[1][:, ::-1][:, :n_directions].T.copy()
+
+
+def without_directions(centered: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Rows less their projections on the directions, (n, n_features) and (k, n_features)."""
+    return centered - (centered @ directions.T) @ directions

@@ -5,7 +5,17 @@ from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import Moments
 from isotropy_metrics.statistics.pair_sample import PairSample
 from isotropy_metrics.statistics.row_sample import RowSample
+from isotropy_metrics.statistics.row_statistics import RowStatistics
 from isotropy_metrics.statistics.two_moments import TwoMoments
 from isotropy_metrics.statistics.unit_moments import UnitMoments
 
-__all__ = ["Buckets", "ClassMoments", "Moments", "PairSample", "RowSample", "TwoMoments", "UnitMoments"]
+__all__ = [
+    "Buckets",
+    "ClassMoments",
+    "Moments",
+    "PairSample",
+    "RowSample",
+    "RowStatistics",
+    "TwoMoments",
+    "UnitMoments",
+]

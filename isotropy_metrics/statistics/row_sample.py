@@ -83,6 +83,10 @@ class RowSample:
             raise TypeError(f"rows have no ids {unknown[0]!r}; there are: {', '.join(IDS)}")
         rows, weight, ids = as_rows_and_ids(rows, mask, weight, **ids)
         squared_norms(rows)
+        self.add_checked(rows, weight, ids)
+
+    def add_checked(self, rows: np.ndarray, weight: np.ndarray | None, ids: dict[str, np.ndarray]) -> None:
+        """`update` with what `as_rows_and_ids` gave, of finite rows: for callers that have read the rows already."""
         if len(rows) == 0:
             return
         positions = np.arange(self._n_drawn, self._n_drawn + len(rows))

@@ -1,0 +1,172 @@
+"""Enhancement: what all of them share: fitting on rows or on statistics, streaming, merging, checks."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from isotropy_metrics.arrays import as_rows
+from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off
+from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
+
+NAMES_OF_ALL = ("mean_", "total_variance_", "n_samples_seen_", "n_features_in_")
+
+
+class Enhancement(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """A scikit-learn transformer of embeddings that is fitted on rows, or on statistics of rows.
+
+    A kind of enhancement says what it remembers (`FITTED`), how that follows from the statistics (`_solve`), and what
+    it does to rows (`_transform`). After `partial_fit` and `merge` the solution is found when it is first needed.
+
+    Attributes:
+        mean_: (n_features_in_,), of the fitting rows, float64.
+        total_variance_: of the fitting rows, summed over the features.
+        n_samples_seen_: number of fitting rows.
+        n_features_in_: number of features.
+    """
+
+    FITTED: ClassVar[tuple[str, ...]] = ()
+    """Attributes that follow from the rows: arrays and numbers, with `NAMES_OF_ALL` all that `transform` needs."""
+
+    NEEDS_SAMPLE: ClassVar[bool] = False
+    """Whether moments do not suffice."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
+        """Fit on rows (n_samples, n_features), or on `RowStatistics` or `Moments` of them; `y` is ignored.
+
+        Args:
+            X: rows, numpy or torch, or statistics. Moments alone hold no rows that could be looked at: no warning of
+                ordered or clustered rows can be given then.
+            sample_weight: (n_samples,), importance of each row, such as the probability of its word (Zipf).
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: no rows, rows that are not finite, fewer rows than this enhancement can be fitted on.
+        """
+        if isinstance(X, (RowStatistics, Moments, RowSample)):
+            if sample_weight is not None:
+                raise ValueError("statistics hold their weights: give them to update(rows, weight=)")
+            statistics = self._of(X)
+        else:
+            statistics = self._new_statistics()
+            self._update(statistics, X, sample_weight, reset=True)
+        self._forget()
+        vars(self).update(self._checked_solution(statistics))
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
+        """Add rows (n_samples, n_features) to those it was fitted on so far by `partial_fit`. Returns self."""
+        first = "statistics_" not in vars(self)
+        statistics = self._new_statistics() if first else self.statistics_
+        self._update(statistics, X, sample_weight, reset=first)
+        self._keep(statistics)
+        return self
+
+    def merge(self, other: Enhancement) -> Enhancement:
+        """Add the rows that `other` was fitted on by `partial_fit`, as on another shard; `other` keeps its value.
+
+        Across processes: `enhancement.fit(merge_processes(enhancement.statistics_))`.
+        """
+        for each in (self, other):
+            if "statistics_" not in vars(each):
+                raise ValueError(f"{each} holds no statistics to merge: call partial_fit in place of fit")
+        self._keep(self.statistics_.merge(other.statistics_))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The enhanced rows (n_samples, n_features), float32 for rows of single or half precision, else float64.
+
+        Raises:
+            NotFittedError: not fitted yet.
+            ValueError: another number of features than the fitting rows, or rows that are not finite.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        self._settle()
+        with np.errstate(invalid="ignore", over="ignore"):  # rows that are not finite are refused on the way
+            enhanced = self._transform(rows)
+        warn_if_far_off(rows, self.mean_, self.total_variance_)
+        return enhanced
+
+    def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
+        """The values of `FITTED`."""
+        raise NotImplementedError
+
+    def _transform(self, rows: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _rows_wanted(self, n_features: int) -> int:
+        """Below so many fitting rows `fit` warns."""
+        return 2
+
+    def _new_statistics(self) -> RowStatistics:
+        return RowStatistics()
+
+    def _update(self, statistics: RowStatistics, X: Any, sample_weight: Any, reset: bool) -> None:
+        rows = self._validated(X, reset)
+        statistics.update(rows, weight=sample_weight)
+        if not statistics.n_rows:
+            raise ValueError("there is no row to fit on: every sample_weight is zero")
+
+    def _of(self, statistics: RowStatistics | Moments | RowSample) -> RowStatistics:
+        if not statistics.n_rows:
+            raise ValueError("there is no row to fit on: these statistics are empty")
+        if isinstance(statistics, Moments):
+            if self.NEEDS_SAMPLE:
+                raise ValueError(f"{type(self).__name__} needs rows, or RowStatistics of them: Moments do not suffice")
+            return RowStatistics.of(statistics, RowSample())
+        if isinstance(statistics, RowSample):
+            moments = Moments()
+            moments.update(statistics.rows, weight=statistics.weight)
+            return RowStatistics.of(moments, statistics)
+        return statistics
+
+    def _keep(self, statistics: RowStatistics) -> None:
+        self._forget()
+        self.statistics_ = statistics
+        self.n_features_in_ = statistics.n_features
+        self.n_samples_seen_ = statistics.n_rows
+
+    def _forget(self) -> None:
+        for name in ("statistics_", *self.FITTED, "mean_", "total_variance_"):
+            vars(self).pop(name, None)
+
+    def _settle(self) -> None:
+        if "mean_" not in vars(self) and "statistics_" in vars(self):
+            vars(self).update(self._checked_solution(self.statistics_))
+
+    def _checked_solution(self, statistics: RowStatistics) -> dict[str, Any]:
+        moments = statistics.moments
+        solution = self._solve(statistics)
+        check_fitting_rows(statistics, self._rows_wanted(moments.n_features), type(self).__name__)
+        return solution | {
+            "mean_": moments.mean.copy(),
+            "total_variance_": float(np.trace(moments.scatter)) / moments.weight_sum,
+            "n_samples_seen_": moments.n_rows,
+            "n_features_in_": moments.n_features,
+        }
+
+    def _validated(self, X: Any, reset: bool) -> np.ndarray:
+        if type(X).__module__.partition(".")[0] == "torch" or getattr(X, "dtype", None) == np.float16:
+            X, _ = as_rows(X)
+        return validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), order="C", ensure_all_finite=False)
+
+    def __getattr__(self, name: str) -> Any:
+        """Attributes that follow from the rows, after `partial_fit` and `merge`."""
+        if name in (*type(self).FITTED, *NAMES_OF_ALL) and "statistics_" in vars(self):
+            self._settle()
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "mean_" in vars(self) or "statistics_" in vars(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,107 @@
+"""What can be wrong with the rows that an enhancement is fitted on, or applied to, told as warnings."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from isotropy_metrics.statistics import RowSample, RowStatistics
+
+N_PARTS = 16
+"""Consecutive parts of the fitting rows whose means are compared."""
+
+ORDERED_SHARE = 0.05
+"""Rows count as ordered if the means of the parts hold this share of the variance, beyond what random parts would."""
+
+FAR_OFF_SHARE = 0.25
+"""Rows are far off if their mean is off that of the fitting rows by this share of the variance."""
+
+ROWS_TO_JUDGE = 100
+"""Of fewer rows nothing is said about their order or their mean."""
+
+ROWS_TO_CLUSTER = 1000
+FEW_CLUSTERS = (2, 3, 4, 6, 8)
+CLUSTERED_SHARE = 0.3
+"""Rows come from few clusters if k of them leave this share of the variance that they leave of Gaussian rows."""
+
+
+class EnhancementWarning(UserWarning):
+    """An enhancement was fitted on, or is applied to, rows that it may harm."""
+
+
+def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str) -> None:
+    """Warn of rows that are few, ordered, or from few clusters."""
+    n_rows, n_features = statistics.n_rows, statistics.n_features
+    if n_rows < rows_wanted:
+        _warn(
+            f"{name} is fitted on {n_rows} rows of {n_features} features: it wants {rows_wanted} rows; "
+            "take more, or keep fewer components"
+        )
+    sample = statistics.sample
+    if sample.n_rows < ROWS_TO_JUDGE:
+        return
+    if ordered_share(sample) > ORDERED_SHARE:
+        _warn(
+            f"the {n_rows} rows look ordered: the means of consecutive parts differ by {ordered_share(sample):.0%} of "
+            "the variance; if these are not all rows, fit on a random sample of all, not on the first ones"
+        )
+    n_clusters = few_clusters(sample)
+    if n_clusters:
+        _warn(
+            f"the {n_rows} rows lie in {n_clusters} tight clusters: what is fitted on them fits no other topic; "
+            "fit on rows from everywhere that the enhancement will be applied to"
+        )
+
+
+def warn_if_far_off(rows: np.ndarray, mean: np.ndarray, total_variance: float) -> None:
+    """Warn of rows, such as queries, that lie off the fitting rows, such as documents."""
+    if len(rows) < ROWS_TO_JUDGE:
+        return
+    some = rows[:: max(1, len(rows) // 1000)].astype(np.float64)
+    distance = np.sum((some.mean(axis=0) - mean) ** 2) - np.sum(some.var(axis=0)) / len(some)
+    if distance > FAR_OFF_SHARE * total_variance:
+        _warn(
+            f"these rows are not like the fitting rows: their means differ by {np.sqrt(distance):.3g}, the standard "
+            f"deviation of the fitting rows being {np.sqrt(total_variance):.3g}; fit on rows of every kind together "
+            "(queries and documents), and treat both with the one enhancement"
+        )
+
+
+def ordered_share(sample: RowSample) -> float:
+    """Share of the variance between the means of consecutive parts, less that of random parts (ω², Hays 1963)."""
+    order = np.argsort(sample.positions, kind="stable")
+    rows = sample.rows[order].astype(np.float64)
+    total = np.sum((rows - rows.mean(axis=0)) ** 2)
+    parts = np.array_split(rows, N_PARTS)
+    between = sum(len(part) * np.sum((part.mean(axis=0) - rows.mean(axis=0)) ** 2) for part in parts)
+    within = (total - between) / (len(rows) - N_PARTS)
+    return float((between - (N_PARTS - 1) * within) / (total + within)) if total > 0 else 0.0
+
+
+def few_clusters(sample: RowSample) -> int | None:
+    """The number of tight clusters that the rows form, if at most the largest of FEW_CLUSTERS; None if they do not.
+
+    Compared are k-means inertias along the first principal components with those of Gaussian rows of equal variances,
+    the idea of the gap statistic (Tibshirani, Walther & Hastie 2001).
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.utils.extmath import randomized_svd
+
+    rows = sample.rows[:ROWS_TO_CLUSTER].astype(np.float64)
+    rows = rows - rows.mean(axis=0)
+    _, values, axes = randomized_svd(rows, min(max(FEW_CLUSTERS) - 1, *rows.shape), random_state=0)
+    kept = axes[values > 1e-6 * values[0]]
+    if not len(kept):
+        return None
+    scores = rows @ kept.T
+    gaussian = np.random.default_rng(0).normal(size=scores.shape) * scores.std(axis=0)
+    for k in FEW_CLUSTERS:
+        ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each).inertia_ for each in (scores, gaussian))
+        if ours < CLUSTERED_SHARE * theirs:
+            return k
+    return None
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, EnhancementWarning, stacklevel=5)

@@ -1,0 +1,43 @@
+"""scikit-learn's own checks of transformers, over every enhancement."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from isotropy_metrics.enhancement import AllButTheTop, Centering, Standardization, Whitening
+from isotropy_metrics.enhancement.whitening import METHODS, TRUNCATING
+
+ENHANCEMENTS = [
+    Centering(),
+    Standardization(),
+    AllButTheTop(),
+    *(Whitening(method) for method in METHODS),
+    Whitening(n_components=2, shrinkage=0.1, eps=0.1),
+]
+
+CHECKS_THAT_SET_N_COMPONENTS = (
+    "check_dont_overwrite_parameters",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_fit2d_1feature",
+    "check_fit2d_predict1d",
+)
+
+
+def expected_to_fail(enhancement) -> dict[str, str]:
+    if not isinstance(enhancement, Whitening):
+        return {}
+    reasons = {
+        "check_sample_weight_equivalence_on_dense_data": "weights are importances, not counts: the divisor n - 1 and "
+        "the shrinkage follow the effective number of rows, which a scale of the weights does not change"
+    }
+    if enhancement.method not in TRUNCATING:
+        reasons |= dict.fromkeys(
+            CHECKS_THAT_SET_N_COMPONENTS, f"n_components is not for method={enhancement.method!r}"
+        )
+    return reasons
+
+
+@pytest.mark.filterwarnings("ignore::isotropy_metrics.enhancement.EnhancementWarning")
+@parametrize_with_checks(ENHANCEMENTS, expected_failed_checks=expected_to_fail)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
