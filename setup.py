@@ -10,24 +10,41 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "__
 
 BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
 EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
+ENHANCEMENT_REQUIRE = ["scikit-learn>=1.6", "safetensors>=0.4", "huggingface_hub>=0.30"]
 FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0"]
 TRAINER_REQUIRE = ["torch>=2.4", "transformers>=5.0", "datasets>=3.0", "accelerate>=1.1", "tqdm>=4.60"]
-STUDY_REQUIRE = [*TRAINER_REQUIRE, "scikit-learn>=1.3", "matplotlib>=3.8", "pandas>=2.0", "jinja2>=3.1", "rich>=13.0"]
+STUDY_REQUIRE = [
+    *TRAINER_REQUIRE,
+    *ENHANCEMENT_REQUIRE,
+    "matplotlib>=3.8",
+    "pandas>=2.0",
+    "jinja2>=3.1",
+    "rich>=13.0",
+]
+EXPORT_REQUIRE = [
+    *ENHANCEMENT_REQUIRE,
+    "torch>=2.4",
+    "sentence-transformers>=5.0",
+    "faiss-cpu>=1.8",
+    "onnx>=1.16",
+    "onnxscript>=0.2",
+    "onnxruntime>=1.18",
+]
 DEMO_REQUIRE = [*STUDY_REQUIRE, "gradio>=6.0"]
 TEST_REQUIRE = [
     *EVALUATE_REQUIRE,
     *FILES_REQUIRE,
     *STUDY_REQUIRE,
+    *EXPORT_REQUIRE,
     "pytest>=8.0",
     "hypothesis>=6.100",
     "IsoScore==2.0.1",
     "scikit-dimension==0.5.0",
-    "safetensors>=0.4",
     "gradio>=6.0",
     "psutil>=5.9",
 ]
 DEV_REQUIRE = [*TEST_REQUIRE, "ruff>=0.12", "pre-commit>=4.0", "build>=1.2"]
-ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *FILES_REQUIRE, *STUDY_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})
+ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *FILES_REQUIRE, *STUDY_REQUIRE, *EXPORT_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})
 
 setup(
     name="isotropy-metrics",
@@ -45,6 +62,8 @@ setup(
     install_requires=BASE_REQUIRE,
     extras_require={
         "evaluate": EVALUATE_REQUIRE,
+        "enhancement": ENHANCEMENT_REQUIRE,
+        "export": EXPORT_REQUIRE,
         "files": FILES_REQUIRE,
         "trainer": TRAINER_REQUIRE,
         "study": STUDY_REQUIRE,

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from isotropy_metrics import COMPARISONS, MEASURES, compare, measure
+from isotropy_metrics.enhancement import Whitening
 from isotropy_metrics.measures._statistics import statistics_for, update_statistics
-from isotropy_metrics.statistics import Buckets, Moments, PairSample, RowSample, TwoMoments
+from isotropy_metrics.statistics import Buckets, Moments, PairSample, RowSample, RowStatistics, TwoMoments
 from isotropy_metrics.statistics.distributed import merge_processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning")
@@ -47,6 +48,9 @@ def work(rank, world_size, folder):
         statistic.update(X[rows])
     for statistic in pairs:
         statistic.update(X[rows], Y[rows])
+    fitting_rows = RowStatistics(stream=rank)
+    fitting_rows.update(X[rows])
+    np.save(f"{folder}/whitening-{rank}.npy", Whitening("zca").fit(merge_processes(fitting_rows)).matrix_)
     everything = [*statistics, *pairs, sample, buckets]
     before = [statistic.n_rows for statistic in everything]
     merged = [merge_processes(statistic) for statistic in everything]
@@ -75,6 +79,8 @@ def test_every_process_gets_the_value_of_one_process(world_size, tmp_path):
     for rank in range(world_size):
         np.testing.assert_allclose(np.load(tmp_path / f"{rank}.npy"), expected, rtol=1e-6)
         np.testing.assert_array_equal(np.load(tmp_path / f"sample-{rank}.npy"), first_sample)
+        whitening = np.load(tmp_path / f"whitening-{rank}.npy")
+        np.testing.assert_allclose(whitening, Whitening("zca").fit(X).matrix_, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(np.load(tmp_path / f"buckets-{rank}.npy"), moments.scatter, rtol=1e-5, atol=1e-3)
 
 

@@ -11,7 +11,7 @@ from isotropy_metrics.statistics import RowSample, RowStatistics
 N_PARTS = 16
 """Consecutive parts of the fitting rows whose means are compared."""
 
-ORDERED_SHARE = 0.05
+ORDERED_SHARE = 0.08
 """Rows count as ordered if the means of the parts hold this share of the variance, beyond what random parts would."""
 
 FAR_OFF_SHARE = 0.25
@@ -36,14 +36,15 @@ def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str) -
     if n_rows < rows_wanted:
         _warn(
             f"{name} is fitted on {n_rows} rows of {n_features} features: it wants {rows_wanted} rows; "
-            "take more, or keep fewer components"
+            "take more rows, or see on held-out data what it does"
         )
     sample = statistics.sample
     if sample.n_rows < ROWS_TO_JUDGE:
         return
-    if ordered_share(sample) > ORDERED_SHARE:
+    share = ordered_share(sample)
+    if share > ORDERED_SHARE:
         _warn(
-            f"the {n_rows} rows look ordered: the means of consecutive parts differ by {ordered_share(sample):.0%} of "
+            f"the {n_rows} rows look ordered: the means of consecutive parts hold {share:.0%} of "
             "the variance; if these are not all rows, fit on a random sample of all, not on the first ones"
         )
     n_clusters = few_clusters(sample)
@@ -69,14 +70,19 @@ def warn_if_far_off(rows: np.ndarray, mean: np.ndarray, total_variance: float) -
 
 
 def ordered_share(sample: RowSample) -> float:
-    """Share of the variance between the means of consecutive parts, less that of random parts (ω², Hays 1963)."""
+    """Share of the variance between the means of consecutive parts, less that of random parts (ω², Hays 1963).
+
+    0 where random parts could differ as much: at less than three times the variance ratio that is expected of them.
+    """
     order = np.argsort(sample.positions, kind="stable")
     rows = sample.rows[order].astype(np.float64)
-    total = np.sum((rows - rows.mean(axis=0)) ** 2)
-    parts = np.array_split(rows, N_PARTS)
-    between = sum(len(part) * np.sum((part.mean(axis=0) - rows.mean(axis=0)) ** 2) for part in parts)
+    centered = rows - rows.mean(axis=0)
+    total = np.sum(centered**2)
+    between = sum(len(part) * np.sum(part.mean(axis=0) ** 2) for part in np.array_split(centered, N_PARTS))
     within = (total - between) / (len(rows) - N_PARTS)
-    return float((between - (N_PARTS - 1) * within) / (total + within)) if total > 0 else 0.0
+    if not between > 3 * (N_PARTS - 1) * within:
+        return 0.0
+    return float((between - (N_PARTS - 1) * within) / (total + within))
 
 
 def few_clusters(sample: RowSample) -> int | None:
@@ -88,7 +94,7 @@ def few_clusters(sample: RowSample) -> int | None:
     from sklearn.cluster import KMeans
     from sklearn.utils.extmath import randomized_svd
 
-    rows = sample.rows[:ROWS_TO_CLUSTER].astype(np.float64)
+    rows = sample.rows[:: -(-len(sample.rows) // ROWS_TO_CLUSTER)].astype(np.float64)
     rows = rows - rows.mean(axis=0)
     _, values, axes = randomized_svd(rows, min(max(FEW_CLUSTERS) - 1, *rows.shape), random_state=0)
     kept = axes[values > 1e-6 * values[0]]

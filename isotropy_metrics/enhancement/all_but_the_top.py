@@ -41,6 +41,9 @@ class AllButTheTop(AffineEnhancement):
     def __init__(self, n_directions: int | None = None) -> None:
         self.n_directions = n_directions
 
+    def _rows_wanted(self, n_features: int) -> int:
+        return n_features
+
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
         n_directions = n_directions_of(self.n_directions, moments.n_features)

@@ -99,7 +99,8 @@ class Whitening(InvertibleEnhancement):
         return np.array([f"whitening{i}" for i in range(self.matrix_.shape[1])], dtype=object)
 
     def _rows_wanted(self, n_features: int) -> int:
-        return n_features if self.n_components is None else min(n_features, 2 * self.n_components)
+        n_components = self.n_components or n_features
+        return n_components if self.shrinkage or self.eps else 4 * n_components
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
@@ -119,12 +120,14 @@ class Whitening(InvertibleEnhancement):
             eps = float(self.eps) * (mean_variance if self.eps_mode == "relative" else 1)
         softened = shrunk + eps
         smallest = softened[n_components - 1] if self.method == "pca" else softened[-1]
-        if not smallest > len(variances) * _precision(moments) * softened[0]:
+        if not smallest > _precision(moments) * softened[0]:
             raise ValueError(
                 f"{moments.n_rows} rows with {len(variances)} features span too few directions to whiten "
                 f"{n_components} components (variances from {softened[0]:.3g} to {smallest:.3g}): use "
                 "shrinkage='ledoit_wolf', eps > 0, or method='pca' with fewer n_components"
             )
+        if self.method == "pca":
+            softened, axes = softened[:n_components], axes[:, :n_components]
         matrix = _whitener(self.method, softened, axes)[:, :n_components]
         return {"matrix_": matrix, "shrinkage_": float(shrinkage), "eps_": eps}
 
@@ -174,7 +177,8 @@ def _principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _precision(moments: Moments) -> float:
-    return float(np.finfo(np.float32 if moments.n_single_rows else np.float64).eps)
+    """The share of the largest eigenvalue that rounding alone can leave of a direction without variance."""
+    return 1e-6 if moments.n_single_rows else moments.n_features * float(np.finfo(np.float64).eps)
 
 
 def _whitener(method: str, variances: np.ndarray, axes: np.ndarray) -> np.ndarray:
