@@ -23,12 +23,12 @@ STUDY_REQUIRE = [
 ]
 EXPORT_REQUIRE = [
     *ENHANCEMENT_REQUIRE,
-    "torch>=2.4",
-    "sentence-transformers>=5.0",
+    "torch>=2.7",
+    "sentence-transformers>=6.0",
     "faiss-cpu>=1.8",
-    "onnx>=1.16",
-    "onnxscript>=0.2",
-    "onnxruntime>=1.18",
+    "onnx>=1.17",
+    "onnxscript>=0.5",
+    "onnxruntime>=1.20",
 ]
 DEMO_REQUIRE = [*STUDY_REQUIRE, "gradio>=6.0"]
 TEST_REQUIRE = [

@@ -266,7 +266,7 @@ def _forward_passes(model, encoder, options, tokens, batches, dropped, layers, p
                     )
                 kept = attended & ~np.isin(inputs["input_ids"], dropped)
                 numbers_of_layers = _resolved_layers(layers, len(states) - 1)
-                rows = {number: _rows(states[number], kept, attended, pooling) for number in numbers_of_layers}
+                rows = {number: pool_rows(states[number], kept, attended, pooling) for number in numbers_of_layers}
                 del output, states
                 progress.update(len(chosen))
                 if pooling is None:
@@ -278,7 +278,7 @@ def _forward_passes(model, encoder, options, tokens, batches, dropped, layers, p
             module.training = training
 
 
-def _rows(state: torch.Tensor, kept: np.ndarray, attended: np.ndarray, pooling: str | None) -> torch.Tensor:
+def pool_rows(state: torch.Tensor, kept: np.ndarray, attended: np.ndarray, pooling: str | None) -> torch.Tensor:
     """Returns the rows of one layer; every branch copies, which makes ordinary tensors of inference-mode ones."""
     torch, _, _ = _backends()
     if pooling in ("cls", "last"):

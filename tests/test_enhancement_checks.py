@@ -3,7 +3,17 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from isotropy_metrics.enhancement import AllButTheTop, Centering, Standardization, Whitening
+from isotropy_metrics.enhancement import (
+    AllButTheTop,
+    Centering,
+    ClusterBased,
+    ClusterCentering,
+    OutlierDimensionRemoval,
+    PerGroup,
+    QuantileNormalization,
+    Standardization,
+    Whitening,
+)
 from isotropy_metrics.enhancement.whitening import METHODS, TRUNCATING
 
 ENHANCEMENTS = [
@@ -12,6 +22,15 @@ ENHANCEMENTS = [
     AllButTheTop(),
     *(Whitening(method) for method in METHODS),
     Whitening(n_components=2, shrinkage=0.1, eps=0.1),
+    ClusterCentering(),
+    ClusterCentering(n_clusters=3),
+    ClusterBased(),
+    ClusterBased(n_clusters=3, n_directions=1),
+    QuantileNormalization(),
+    QuantileNormalization("normal"),
+    OutlierDimensionRemoval(),
+    PerGroup(Centering()),
+    PerGroup(Whitening(), unseen="all"),
 ]
 
 CHECKS_THAT_SET_N_COMPONENTS = (
@@ -23,11 +42,20 @@ CHECKS_THAT_SET_N_COMPONENTS = (
 )
 
 
+WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
+
+
 def expected_to_fail(enhancement) -> dict[str, str]:
+    if isinstance(enhancement, PerGroup):
+        return expected_to_fail(enhancement.enhancement)
+    if isinstance(enhancement, (ClusterCentering, ClusterBased)) and enhancement.n_clusters:
+        return {WEIGHTS: "k-means++ draws other first centres from repeated rows (so does scikit-learn's KMeans)"}
+    if isinstance(enhancement, QuantileNormalization):
+        return {WEIGHTS: "weights are importances, not counts: a row of weight 2 is one value, with one quantile"}
     if not isinstance(enhancement, Whitening):
         return {}
     reasons = {
-        "check_sample_weight_equivalence_on_dense_data": "weights are importances, not counts: the divisor n - 1 and "
+        WEIGHTS: "weights are importances, not counts: the divisor n - 1 and "
         "the shrinkage follow the effective number of rows, which a scale of the weights does not change"
     }
     if enhancement.method not in TRUNCATING:

@@ -16,7 +16,14 @@ def test_table_of_measures_is_the_generated_one():
     assert with_table(text) == text, "run `make readme`"
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONG = ("classify_enhanced_embeddings", "enhance_token_states")
+
+
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in EXAMPLES],
+)
 def test_example_runs(example, tmp_path, minilm_path, stsb_folder):
     done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -9,13 +9,14 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isotropy_metrics.arrays import as_rows
+from isotropy_metrics.enhancement._carried import Carried
 from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
 
 NAMES_OF_ALL = ("mean_", "total_variance_", "n_samples_seen_", "n_features_in_")
 
 
-class Enhancement(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """A scikit-learn transformer of embeddings that is fitted on rows, or on statistics of rows.
 
     A kind of enhancement says what it remembers (`FITTED`), how that follows from the statistics (`_solve`), and what
@@ -133,7 +134,7 @@ class Enhancement(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.n_samples_seen_ = statistics.n_rows
 
     def _forget(self) -> None:
-        for name in ("statistics_", *self.FITTED, "mean_", "total_variance_"):
+        for name in ("statistics_", *self.FITTED, "mean_", "total_variance_", "fingerprint_"):
             vars(self).pop(name, None)
 
     def _settle(self) -> None:
@@ -142,7 +143,11 @@ class Enhancement(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _checked_solution(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
-        solution = self._solve(statistics)
+        # arrays that a folder gives back lie in C order: products with those fitted here must round alike
+        solution = {
+            name: np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
+            for name, value in self._solve(statistics).items()
+        }
         check_fitting_rows(statistics, self._rows_wanted(moments.n_features), type(self).__name__)
         return solution | {
             "mean_": moments.mean.copy(),

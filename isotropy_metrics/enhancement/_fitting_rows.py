@@ -39,7 +39,7 @@ def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str) -
             "take more rows, or see on held-out data what it does"
         )
     sample = statistics.sample
-    if sample.n_rows < ROWS_TO_JUDGE:
+    if min(sample.n_rows, sample.size or sample.n_rows) < ROWS_TO_JUDGE:
         return
     share = ordered_share(sample)
     if share > ORDERED_SHARE:
@@ -93,6 +93,7 @@ def few_clusters(sample: RowSample) -> int | None:
     """
     from sklearn.cluster import KMeans
     from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
 
     rows = sample.rows[:: -(-len(sample.rows) // ROWS_TO_CLUSTER)].astype(np.float64)
     rows = rows - rows.mean(axis=0)
@@ -102,10 +103,11 @@ def few_clusters(sample: RowSample) -> int | None:
         return None
     scores = rows @ kept.T
     gaussian = np.random.default_rng(0).normal(size=scores.shape) * scores.std(axis=0)
-    for k in FEW_CLUSTERS:
-        ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each).inertia_ for each in (scores, gaussian))
-        if ours < CLUSTERED_SHARE * theirs:
-            return k
+    with threadpool_limits(1, user_api="openmp"):  # threads wait for each other longer than so little work takes
+        for k in FEW_CLUSTERS:
+            ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each).inertia_ for each in (scores, gaussian))
+            if ours < CLUSTERED_SHARE * theirs:
+                return k
     return None
 
 

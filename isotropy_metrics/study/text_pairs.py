@@ -67,7 +67,7 @@ def load_pairs(
     if len(columns) != 3:
         raise ValueError(f"columns must name two text columns and a score column, got {', '.join(columns)}")
     if dataset == STSB:
-        return _stsb("train"), _stsb("test")
+        return stsb_pairs("train"), stsb_pairs("test")
     path = Path(dataset)
     if path.suffix in ENDINGS:
         if not path.is_file():
@@ -80,7 +80,8 @@ def load_pairs(
     return tuple(_pairs_of(part, columns, f"{dataset} ({split})") for split, part in parts.items())
 
 
-def _stsb(split: str) -> TextPairs:
+def stsb_pairs(split: str) -> TextPairs:
+    """Pairs of the "train", "dev" or "test" split of the bundled STS benchmark, in their order."""
     with open(stsb_path() / f"sts-{split}.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     return TextPairs([row[5] for row in rows], [row[6] for row in rows], np.array([float(row[4]) for row in rows]))
