@@ -12,7 +12,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from isotropy_metrics import Moments, RowSample, RowStatistics, isoscore
-from isotropy_metrics.enhancement import AllButTheTop, Centering, EnhancementWarning, Standardization, Whitening
+from isotropy_metrics.enhancement import (
+    AllButTheTop,
+    Centering,
+    ClusterBased,
+    EnhancementWarning,
+    OutlierDimensionRemoval,
+    QuantileNormalization,
+    Standardization,
+    Whitening,
+)
 from isotropy_metrics.statistics.distributed import merge_processes
 
 RNG = np.random.default_rng(0)
@@ -198,6 +207,34 @@ def test_a_bad_batch_leaves_the_fit_as_it_was():
     with pytest.raises(ValueError, match="row 2 .* holds nan"):
         streamed.partial_fit(np.vstack([NEW[:2], np.full(6, np.nan)]))
     np.testing.assert_array_equal(streamed.transform(NEW), before)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        AllButTheTop(7),
+        AllButTheTop(1.5),
+        ClusterBased(0),
+        ClusterBased(n_directions=7),
+        ClusterBased(compat="cai"),
+        QuantileNormalization("gaussian"),
+        OutlierDimensionRemoval("luo"),
+        Whitening("mahalanobis"),
+        Whitening(n_components=7),
+    ],
+    ids=str,
+)
+def test_wrong_parameters_are_refused_with_the_first_rows(wrong):
+    with pytest.raises(ValueError, match="=|at most"):
+        clone(wrong).partial_fit(PARTS[0])
+    assert "statistics_" not in vars(wrong)
+
+
+def test_partial_fit_after_fit_begins_anew_and_says_so():
+    fitted = Centering().fit(FIT)
+    with pytest.warns(EnhancementWarning, match="the 400 rows of fit are forgotten"):
+        fitted.partial_fit(MORE)
+    np.testing.assert_allclose(fitted.mean_, MORE.mean(axis=0), atol=1e-12)
 
 
 def topics(n_topics, n, seed=0):

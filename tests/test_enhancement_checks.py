@@ -25,7 +25,7 @@ ENHANCEMENTS = [
     ClusterCentering(),
     ClusterCentering(n_clusters=3),
     ClusterBased(),
-    ClusterBased(n_clusters=3, n_directions=1),
+    ClusterBased(n_clusters=3, n_directions=1, min_cluster_size=1),  # which counts rows, whatever their weight
     QuantileNormalization(),
     QuantileNormalization("normal"),
     OutlierDimensionRemoval(),
@@ -39,6 +39,7 @@ CHECKS_THAT_SET_N_COMPONENTS = (
     "check_methods_subset_invariance",
     "check_fit2d_1feature",
     "check_fit2d_predict1d",
+    "check_fit2d_1sample",
 )
 
 
@@ -48,8 +49,6 @@ WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 def expected_to_fail(enhancement) -> dict[str, str]:
     if isinstance(enhancement, PerGroup):
         return expected_to_fail(enhancement.enhancement)
-    if isinstance(enhancement, (ClusterCentering, ClusterBased)) and enhancement.n_clusters:
-        return {WEIGHTS: "k-means++ draws other first centres from repeated rows (so does scikit-learn's KMeans)"}
     if isinstance(enhancement, QuantileNormalization):
         return {WEIGHTS: "weights are importances, not counts: a row of weight 2 is one value, with one quantile"}
     if not isinstance(enhancement, Whitening):

@@ -32,10 +32,16 @@ class ClusterEnhancement(Enhancement):
     A kind of it has the parameters `n_clusters`, `random_state` and `sample_size`.
     """
 
+    MINDS_CLUSTERS = False
+
     @property
     def NEEDS_SAMPLE(self) -> bool:
         """One cluster is solved from the moments of all rows, more of them from a sample."""
         return self.n_clusters != 1
+
+    def _check_parameters(self, n_features: int) -> None:
+        if self.n_clusters is not None:
+            whole_number("n_clusters", self.n_clusters, least=1)
 
     def _new_statistics(self) -> RowStatistics:
         whole_number("random_state", self.random_state, least=0)
@@ -78,7 +84,6 @@ def n_clusters_of(n_clusters: int | None, n_sampled: int, n_rows: int) -> int:
     """The number asked for; or 27, fewer where that would leave less than 300 rows to a cluster."""
     if n_clusters is None:
         return int(np.clip(n_sampled // ROWS_PER_CLUSTER, 1, DEFAULT_CLUSTERS))
-    whole_number("n_clusters", n_clusters, least=1)
     if n_clusters > 1 and n_clusters > n_sampled:
         of_sample = "" if n_sampled == n_rows else f", of which {n_sampled} are sampled"
         raise ValueError(f"n_clusters={n_clusters} of n_samples={n_rows}{of_sample}: every cluster needs a row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isotropy_metrics.arrays import as_rows
 from isotropy_metrics.enhancement._carried import Carried
-from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off
+from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning, check_fitting_rows, warn_if_far_off
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
 
 NAMES_OF_ALL = ("mean_", "total_variance_", "n_samples_seen_", "n_features_in_")
@@ -34,6 +35,9 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     NEEDS_SAMPLE: ClassVar[bool] = False
     """Whether moments do not suffice."""
+
+    MINDS_CLUSTERS: ClassVar[bool] = True
+    """Whether fitting rows that lie in few clusters are a reason to warn."""
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
         """Fit on rows (n_samples, n_features), or on `RowStatistics` or `Moments` of them; `y` is ignored.
@@ -61,8 +65,19 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
-        """Add rows (n_samples, n_features) to those it was fitted on so far by `partial_fit`. Returns self."""
+        """Add rows (n_samples, n_features) to those it was fitted on so far by `partial_fit`. Returns self.
+
+        After `fit`, and of an enhancement that was loaded, it begins anew, with a warning: neither keeps the statistics
+        that rows could be added to.
+        """
         first = "statistics_" not in vars(self)
+        if first and "mean_" in vars(self):
+            warnings.warn(
+                f"partial_fit begins anew: the {self.n_samples_seen_} rows of fit are forgotten, and only partial_fit "
+                "keeps the statistics that rows can be added to",
+                EnhancementWarning,
+                stacklevel=2,
+            )
         statistics = self._new_statistics() if first else self.statistics_
         self._update(statistics, X, sample_weight, reset=first)
         self._keep(statistics)
@@ -94,6 +109,9 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         warn_if_far_off(rows, self.mean_, self.total_variance_)
         return enhanced
 
+    def _check_parameters(self, n_features: int) -> None:
+        """Raise ValueError for parameters that rows of so many features cannot be fitted with, before any is read."""
+
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         """The values of `FITTED`."""
         raise NotImplementedError
@@ -110,6 +128,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     def _update(self, statistics: RowStatistics, X: Any, sample_weight: Any, reset: bool) -> None:
         rows = self._validated(X, reset)
+        self._check_parameters(rows.shape[1])
         statistics.update(rows, weight=sample_weight)
         if not statistics.n_rows:
             raise ValueError("there is no row to fit on: every sample_weight is zero")
@@ -117,6 +136,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def _of(self, statistics: RowStatistics | Moments | RowSample) -> RowStatistics:
         if not statistics.n_rows:
             raise ValueError("there is no row to fit on: these statistics are empty")
+        self._check_parameters(statistics.n_features)
         if isinstance(statistics, Moments):
             if self.NEEDS_SAMPLE:
                 raise ValueError(f"{type(self).__name__} needs rows, or RowStatistics of them: Moments do not suffice")
@@ -148,7 +168,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             name: np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
             for name, value in self._solve(statistics).items()
         }
-        check_fitting_rows(statistics, self._rows_wanted(moments.n_features), type(self).__name__)
+        rows_wanted = self._rows_wanted(moments.n_features)
+        check_fitting_rows(statistics, rows_wanted, type(self).__name__, self.MINDS_CLUSTERS)
         return solution | {
             "mean_": moments.mean.copy(),
             "total_variance_": float(np.trace(moments.scatter)) / moments.weight_sum,

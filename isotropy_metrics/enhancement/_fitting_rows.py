@@ -30,8 +30,8 @@ class EnhancementWarning(UserWarning):
     """An enhancement was fitted on, or is applied to, rows that it may harm."""
 
 
-def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str) -> None:
-    """Warn of rows that are few, ordered, or from few clusters."""
+def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str, minds_clusters: bool) -> None:
+    """Warn of rows that are few, ordered, or from few clusters if `name` minds them."""
     n_rows, n_features = statistics.n_rows, statistics.n_features
     if n_rows < rows_wanted:
         _warn(
@@ -47,7 +47,7 @@ def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str) -
             f"the {n_rows} rows look ordered: the means of consecutive parts hold {share:.0%} of "
             "the variance; if these are not all rows, fit on a random sample of all, not on the first ones"
         )
-    n_clusters = few_clusters(sample)
+    n_clusters = few_clusters(sample) if minds_clusters else None
     if n_clusters:
         _warn(
             f"the {n_rows} rows lie in {n_clusters} tight clusters: what is fitted on them fits no other topic; "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.enhancement._affine_enhancement import AffineEnhancement
+from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.statistics import RowStatistics
 
 
@@ -44,11 +45,14 @@ class AllButTheTop(AffineEnhancement):
     def _rows_wanted(self, n_features: int) -> int:
         return n_features
 
+    def _check_parameters(self, n_features: int) -> None:
+        check_n_directions(self.n_directions, n_features)
+
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
         n_directions = n_directions_of(self.n_directions, moments.n_features)
         most = min(moments.n_features, max(moments.n_rows - 1, 0))
-        if not 0 <= n_directions <= most and self.n_directions is not None:
+        if n_directions > most and self.n_directions is not None:
             raise ValueError(
                 f"n_directions={n_directions} of {moments.n_rows} rows with {moments.n_features} features: at most "
                 f"{most}"
@@ -58,6 +62,15 @@ class AllButTheTop(AffineEnhancement):
     def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         directions = self.directions_.astype(dtype)
         return lambda centered: without_directions(centered, directions)
+
+
+def check_n_directions(n_directions: int | None, n_features: int) -> None:
+    """Refuse what is not a number of directions among so many features."""
+    if n_directions is None:
+        return
+    whole_number("n_directions", n_directions, least=0)
+    if n_directions > n_features:
+        raise ValueError(f"n_directions={n_directions} of {n_features} features: at most {n_features}")
 
 
 def n_directions_of(n_directions: int | None, n_features: int) -> int:

@@ -14,7 +14,7 @@ from isotropy_metrics.enhancement._cluster_enhancement import (
 )
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
 from isotropy_metrics.enhancement._whole_number import whole_number
-from isotropy_metrics.enhancement.all_but_the_top import top_directions, without_directions
+from isotropy_metrics.enhancement.all_but_the_top import check_n_directions, top_directions, without_directions
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
 
 FEATURES_PER_DIRECTION = 64
@@ -113,6 +113,14 @@ class ClusterBased(ClusterEnhancement):
             raise ValueError(f"compat={self.compat!r} labels all rows at once: use fit_transform, or compat=None")
         return super().partial_fit(X, y, sample_weight)
 
+    def _check_parameters(self, n_features: int) -> None:
+        super()._check_parameters(n_features)
+        if self.compat not in (None, "rajaee"):
+            raise ValueError(f"compat={self.compat!r}: must be None or 'rajaee'")
+        check_n_directions(self.n_directions, n_features)
+        if self.min_cluster_size is not None:
+            whole_number("min_cluster_size", self.min_cluster_size, least=1)
+
     def _new_statistics(self) -> RowStatistics:
         return super()._new_statistics() if self.compat is None else RowStatistics(size=None)
 
@@ -166,7 +174,6 @@ class ClusterBased(ClusterEnhancement):
         if self.n_directions is None:
             wanted = max(1, round(moments.n_features / FEATURES_PER_DIRECTION))
             return min(wanted, moments.n_features - 1, most)
-        whole_number("n_directions", self.n_directions, least=0)
         if self.n_directions > most:
             raise ValueError(
                 f"n_directions={self.n_directions} of n_samples={moments.n_rows} with {moments.n_features} features: "
@@ -177,12 +184,9 @@ class ClusterBased(ClusterEnhancement):
     def _min_cluster_size(self, n_directions: int) -> int:
         if self.min_cluster_size is None:
             return max(1, n_directions * (ROWS_PER_DIRECTION if self.compat is None else 1))
-        whole_number("min_cluster_size", self.min_cluster_size, least=1)
         return int(self.min_cluster_size)
 
     def _check_compat(self, sample: RowSample) -> None:
-        if self.compat not in (None, "rajaee"):
-            raise ValueError(f"compat={self.compat!r}: must be None or 'rajaee'")
         if self.compat is not None and sample.weight is not None:
             raise ValueError(f"compat={self.compat!r} knows no sample_weight: use compat=None")
         if self.compat is not None and not sample.is_complete:

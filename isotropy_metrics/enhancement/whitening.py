@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.enhancement._affine_enhancement import InvertibleEnhancement
+from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.enhancement.ledoit_wolf import ledoit_wolf_shrinkage
 from isotropy_metrics.statistics import Moments, RowStatistics
 
@@ -104,7 +105,9 @@ class Whitening(InvertibleEnhancement):
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
-        n_components = self._n_components(moments)
+        if moments.n_rows < 2:
+            raise ValueError(f"whitening needs at least 2 rows, got n_samples={moments.n_rows}")
+        n_components = self.n_components or moments.n_features
         covariance = moments.scatter / _degrees_of_freedom(moments)
         mean_variance = float(np.trace(covariance)) / len(covariance)
         if not mean_variance > 0:
@@ -131,8 +134,7 @@ class Whitening(InvertibleEnhancement):
         matrix = _whitener(self.method, softened, axes)[:, :n_components]
         return {"matrix_": matrix, "shrinkage_": float(shrinkage), "eps_": eps}
 
-    def _n_components(self, moments: Moments) -> int:
-        """Check the parameters, and say how many features come out."""
+    def _check_parameters(self, n_features: int) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r}: must be one of {', '.join(METHODS)}")
         if self.eps_mode not in EPS_MODES:
@@ -142,17 +144,15 @@ class Whitening(InvertibleEnhancement):
         is_share = _is_number(self.shrinkage) and 0 <= self.shrinkage <= 1
         if self.shrinkage not in ("ledoit_wolf", None) and not is_share:
             raise ValueError(f"shrinkage={self.shrinkage!r}: must be 'ledoit_wolf', a number from 0 to 1, or None")
-        if moments.n_rows < 2:
-            raise ValueError(f"whitening needs at least 2 rows, got n_samples={moments.n_rows}")
         if self.n_components is None:
-            return moments.n_features
+            return
+        whole_number("n_components", self.n_components, least=1)
         if self.method not in TRUNCATING:
             raise ValueError(f"n_components={self.n_components} needs method='pca' or 'pca_cor', got {self.method!r}")
-        if self.method == "pca_cor" and self.eps == "auto" and self.n_components < moments.n_features:
+        if self.n_components > n_features:
+            raise ValueError(f"n_components={self.n_components} of {n_features} features")
+        if self.method == "pca_cor" and self.eps == "auto" and self.n_components < n_features:
             raise ValueError("eps='auto' of some components is for method='pca', got 'pca_cor'")
-        if not 1 <= self.n_components <= moments.n_features:
-            raise ValueError(f"n_components={self.n_components} of {moments.n_features} features")
-        return self.n_components
 
     def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         matrix = self.matrix_.astype(dtype)
