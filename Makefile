@@ -19,6 +19,7 @@ test: $(VENV)/test.installed
 bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.second_moments --rounds 15
 	$(BIN)/python -m benchmarks.neighbors
+	$(BIN)/python -m benchmarks.enhancement
 
 readme: $(VENV)/test.installed
 	$(BIN)/python -m isotropy_metrics.measures._table README.md

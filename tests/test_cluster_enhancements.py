@@ -285,7 +285,7 @@ INCOMPLETE.update(FIT)
         ),
         (
             lambda: ClusterBased(2, n_directions=9).fit(FIT),
-            "n_directions=9 of n_samples=900 with 8 features: at most 8",
+            "n_directions=9 of 8 features: at most 8",
         ),
         (lambda: ClusterBased(2, n_directions=5).fit(FIT[:4]), "n_directions=5 of n_samples=4 .* at most 3"),
         (lambda: ClusterCentering(n_clusters=0).fit(FIT), "n_clusters=0: must be a whole number from 1"),

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from isotropy_metrics.cli.measure_options import options_of_measures
 from isotropy_metrics.cli.value_table import print_values
+from isotropy_metrics.cli.warning_sentences import warnings_as_sentences
 from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files import compare_files, measure_file, open_embeddings
 from isotropy_metrics.measures import find_measures
@@ -66,7 +63,7 @@ def _measure(options: argparse.Namespace) -> None:
         "progress": not options.quiet,
     }
     columns = {name: getattr(options, name) for name in (*IDS, "weight", "mask", "split")}
-    with _warnings_as_sentences():
+    with warnings_as_sentences():
         files = [open_embeddings(options.file, column=options.column, **columns)]
         if options.file2 is None:
             values = measure_file(*files, names, **asked)
@@ -77,21 +74,6 @@ def _measure(options: argparse.Namespace) -> None:
         print(json.dumps(_without_nan(values), allow_nan=False))
     else:
         print_values(values, files)
-
-
-@contextmanager
-def _warnings_as_sentences() -> Iterator[None]:
-    said = set()
-
-    def say(message: Warning | str, *where: Any) -> None:
-        if str(message) not in said:
-            print(f"isotropy-metrics: warning: {message}", file=sys.stderr)
-        said.add(str(message))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = say
-        yield
 
 
 def _without_nan(value: Any) -> Any:

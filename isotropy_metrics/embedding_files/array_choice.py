@@ -42,7 +42,7 @@ def open_arrays(path: Path, arrays: dict[str, StoredArray], columns: Columns) ->
             yield _batch(path, dict(zip(names, blocks, strict=True)), name, columns)
 
     n_rows = outer[0] if columns.mask is None else None
-    return EmbeddingFile(path, f"array {name!r}", n_rows, chosen.shape[-1], columns, read)
+    return EmbeddingFile(path, f"array {name!r}", n_rows, chosen.shape[-1], columns, read, (name,))
 
 
 def _only_candidate(path: Path, arrays: dict[str, StoredArray], columns: Columns) -> str:

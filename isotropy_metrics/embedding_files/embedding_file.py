@@ -72,6 +72,7 @@ class EmbeddingFile:
         n_features: number of features of a row.
         columns: what was asked for.
         read: gives the batches, of about so many rows each.
+        names: of the columns or arrays that hold the embeddings.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class EmbeddingFile:
     n_features: int
     columns: Columns
     read: Callable[[int], Iterator[Batch]]
+    names: tuple[str, ...] = ()
 
     def batches(self, batch_rows: int | None = None) -> Iterator[Batch]:
         """Read the file once from its first row to its last, `batch_rows` at a time."""

@@ -83,7 +83,7 @@ def open_table(table: Table, columns: Columns) -> EmbeddingFile:
     n_features = first.rows.shape[1]
     source = f"column {features[0]!r}" if table.is_vector(features[0]) else f"{n_features} columns of numbers"
     read = partial(_batches, table, features, columns, n_features)
-    return EmbeddingFile(table.path, source, table.n_rows, n_features, columns, read)
+    return EmbeddingFile(table.path, source, table.n_rows, n_features, columns, read, tuple(features))
 
 
 def _feature_columns(table: Table, columns: Columns) -> list[str]:

@@ -67,8 +67,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
         """Add rows (n_samples, n_features) to those it was fitted on so far by `partial_fit`. Returns self.
 
-        After `fit`, and of an enhancement that was loaded, it begins anew, with a warning: neither keeps the statistics
-        that rows could be added to.
+        After `fit`, and of a loaded enhancement, it begins anew, with a warning: neither keeps the statistics that
+        rows could be added to.
         """
         first = "statistics_" not in vars(self)
         if first and "mean_" in vars(self):
