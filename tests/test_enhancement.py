@@ -18,6 +18,7 @@ from isotropy_metrics.enhancement import (
     ClusterBased,
     EnhancementWarning,
     OutlierDimensionRemoval,
+    PerGroup,
     QuantileNormalization,
     Standardization,
     Whitening,
@@ -230,11 +231,14 @@ def test_wrong_parameters_are_refused_with_the_first_rows(wrong):
     assert "statistics_" not in vars(wrong)
 
 
-def test_partial_fit_after_fit_begins_anew_and_says_so():
-    fitted = Centering().fit(FIT)
-    with pytest.warns(EnhancementWarning, match="the 400 rows of fit are forgotten"):
+@pytest.mark.parametrize("fitted", [Centering(), PerGroup(Centering())], ids=str)
+def test_partial_fit_after_fit_begins_anew_and_says_so(fitted):
+    fitted = clone(fitted).fit(FIT)
+    with pytest.warns(EnhancementWarning, match="the rows of fit are forgotten"):
         fitted.partial_fit(MORE)
-    np.testing.assert_allclose(fitted.mean_, MORE.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(fitted.transform(NEW), NEW - MORE.mean(axis=0), atol=1e-12)
+    fitted.partial_fit(FIT)
+    np.testing.assert_allclose(fitted.transform(NEW), NEW - np.concatenate([MORE, FIT]).mean(axis=0), atol=1e-12)
 
 
 def topics(n_topics, n, seed=0):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isotropy_metrics.arrays import as_rows
 from isotropy_metrics.enhancement._carried import Carried
-from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning, check_fitting_rows, warn_if_far_off
+from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off, warn_of_forgetting
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
 
 NAMES_OF_ALL = ("mean_", "total_variance_", "n_samples_seen_", "n_features_in_")
@@ -71,13 +70,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         rows could be added to.
         """
         first = "statistics_" not in vars(self)
-        if first and "mean_" in vars(self):
-            warnings.warn(
-                f"partial_fit begins anew: the {self.n_samples_seen_} rows of fit are forgotten, and only partial_fit "
-                "keeps the statistics that rows can be added to",
-                EnhancementWarning,
-                stacklevel=2,
-            )
+        if first and self.__sklearn_is_fitted__():
+            warn_of_forgetting()
         statistics = self._new_statistics() if first else self.statistics_
         self._update(statistics, X, sample_weight, reset=first)
         self._keep(statistics)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
-from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
+from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning, warn_of_forgetting
 
 ONE_GROUP = "all"
 """The name of the group of rows that come without one."""
@@ -95,6 +95,8 @@ class PerGroup(Enhancement):
         first = not getattr(self, "_streams", False)
         rows, parts, weight = self._checked(X, groups, sample_weight, reset=first)
         if first:
+            if self.__sklearn_is_fitted__():
+                warn_of_forgetting()
             self._keep_groups({}, streams=True)
         vars(self).pop("fingerprint_", None)
         new = set(parts) - set(self.enhancements_)
