@@ -130,9 +130,9 @@ def as_torch(enhancement: Any, dtype: torch.dtype | None = None) -> torch.nn.Mod
     """A fitted enhancement, or a Pipeline of them, as one `torch.nn.Module` of rows (..., n_features).
 
     It is differentiable, has buffers and no parameters, moves with `.to(device)`, and compiles to one graph. It
-    computes in its own dtype, or in that of its input if that is wider, and returns the dtype of the input: rows in
-    bfloat16 are computed in float32 and rounded once. `.half()` or `.to(torch.bfloat16)` of a model that holds it
-    leave its buffers as they are: a mean in 8 bits would undo the centring.
+    computes in its own dtype, or in that of its input if that is wider, and returns the dtype of the input, of whole
+    numbers its own: rows in bfloat16 are computed in float32 and rounded once. `.half()` or `.to(torch.bfloat16)` of a
+    model that holds it leave its buffers as they are: a mean in 8 bits would undo the centring.
 
     Args:
         enhancement: fitted, of any kind but PerGroup; a Pipeline may also hold a Normalizer.

@@ -29,6 +29,7 @@ SHAPES = {
 """The axes of every fitted array: d is `n_features_in_`, and axes of one letter are equally long."""
 
 BOOLEAN = ("kept_",)
+COUNTS = ("n_samples_seen_", "n_features_in_")
 PASSTHROUGH = (None, "passthrough")
 """Steps of a Pipeline that do nothing."""
 
@@ -43,9 +44,7 @@ def describe(step: Any, name: str = "", fitted: bool = True) -> tuple[Any, dict[
     if step in PASSTHROUGH:
         return step, {}
     if isinstance(step, Pipeline):
-        parts = [(inner, *describe(it, _joined(name, inner), fitted)) for inner, it in step.steps]
-        description = {"class": "Pipeline", "steps": [[inner, described] for inner, described, _ in parts]}
-        return description, {key: array for *_, arrays in parts for key, array in arrays.items()}
+        return _describe_pipeline(step, name, fitted)
     check_carried(step, name)
     description = {"class": type(step).__name__, "parameters": _parameters(step, name)}
     if not fitted:
@@ -73,6 +72,18 @@ def describe(step: Any, name: str = "", fitted: bool = True) -> tuple[Any, dict[
     return description, arrays
 
 
+def _describe_pipeline(pipeline: Pipeline, name: str, fitted: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    steps, arrays = [], {}
+    for inner, step in pipeline.steps:
+        path = _joined(name, inner)
+        described, more = describe(step, path, fitted)
+        if not arrays.keys().isdisjoint(more):
+            raise ValueError(f"two steps would be saved as {path!r}: give them names without dots")
+        steps.append([inner, described])
+        arrays |= more
+    return {"class": "Pipeline", "steps": steps}, arrays
+
+
 def rebuild(description: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
     """The enhancement that was described.
 
@@ -96,12 +107,14 @@ def rebuild(description: Any, arrays: Mapping[str, np.ndarray], name: str = "") 
     if "fitted" in description:
         _restore(step, description["fitted"], arrays, name)
     if "feature_names_in" in description:
-        step.feature_names_in_ = np.array(description["feature_names_in"], dtype=object)
+        step.feature_names_in_ = _feature_names(description["feature_names_in"], step.n_features_in_)
     return step
 
 
 def _fitted_names(step: Any) -> list[str]:
-    if isinstance(step, Enhancement) and not isinstance(step, PerGroup):
+    if isinstance(step, PerGroup):
+        return ["n_features_in_"]
+    if isinstance(step, Enhancement):
         return [*type(step).FITTED, *NAMES_OF_ALL]
     return [name for name in ("n_features_in_",) if hasattr(step, name)]
 
@@ -123,8 +136,9 @@ def _constructed(kind: type, parameters: Mapping[str, Any]) -> Any:
     unknown = set(parameters) - set(kind._get_param_names())
     if unknown:
         raise ValueError(f"{kind.__name__} of this version has no parameter {', '.join(sorted(unknown))}")
-    nested = {key: rebuild(value, {}) for key, value in parameters.items() if _is_description(value)}
-    return kind(**{**parameters, **nested})
+    return kind(
+        **{key: rebuild(value, {}) if _is_description(value) else _plain(value) for key, value in parameters.items()}
+    )
 
 
 def _restore(step: Any, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray], name: str) -> None:
@@ -135,8 +149,7 @@ def _restore(step: Any, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndar
         key = _joined(name, attribute)
         if attribute in numbers:
             value = numbers[attribute]
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-            if attribute in SHAPES or not is_number:
+            if attribute in SHAPES or not _is_number(value, is_count=attribute in COUNTS):
                 raise ValueError(f"{key} is {value!r}, which it cannot be")
         elif key in arrays:
             value = arrays[key]
@@ -144,6 +157,18 @@ def _restore(step: Any, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndar
         else:
             raise ValueError(f"{key} is missing")
         setattr(step, attribute, value)
+
+
+def _is_number(value: Any, is_count: bool) -> bool:
+    if is_count:
+        return type(value) is int and value > 0
+    return type(value) in (int, float) and bool(np.isfinite(value))
+
+
+def _feature_names(names: Any, n_features: int) -> np.ndarray:
+    if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"feature_names_in must be the names of {n_features} features")
+    return np.array(names, dtype=object)
 
 
 def _check_array(
@@ -156,6 +181,8 @@ def _check_array(
     for axis, length in zip(axes, array.shape, strict=True):
         if axis != "any" and lengths.setdefault(axis, length) != length:
             raise ValueError(f"{key} has shape {array.shape}, where axis {axis} of the others is {lengths[axis]} long")
+    if not array.size and "any" not in axes:
+        raise ValueError(f"{key} is empty")
     if not np.isfinite(array).all():
         raise ValueError(f"{key} holds NaN or inf")
 

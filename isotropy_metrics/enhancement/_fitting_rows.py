@@ -72,8 +72,8 @@ def warn_if_far_off(rows: np.ndarray, mean: np.ndarray, total_variance: float) -
 def warn_of_forgetting() -> None:
     """Warn that `partial_fit` cannot add rows to those of `fit`."""
     warnings.warn(
-        "partial_fit begins anew: the rows of fit are forgotten, as only partial_fit keeps the statistics that rows can "
-        "be added to",
+        "partial_fit begins anew: the rows of fit are forgotten, as only partial_fit keeps the statistics that rows "
+        "can be added to",
         EnhancementWarning,
         stacklevel=3,
     )

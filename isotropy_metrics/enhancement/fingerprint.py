@@ -18,6 +18,10 @@ DRAWN_ANEW = ("pooler.",)
 """Parameters that many checkpoints lack: they are drawn anew at each load, and no hidden state depends on them."""
 
 
+KINDS = {"layer": (int, str), "n_samples": (int,), "n_features": (int,)}
+"""What is not text."""
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Which rows an enhancement was fitted on. What is None is not known.
@@ -30,6 +34,9 @@ class Fingerprint:
         pooling: how tokens became one row, such as "mean", or "none" for tokens.
         n_samples: number of fitting rows.
         n_features: their features.
+
+    Raises:
+        ValueError: text in place of a number, or the other way round.
     """
 
     model: str | None = None
@@ -39,6 +46,13 @@ class Fingerprint:
     pooling: str | None = None
     n_samples: int | None = None
     n_features: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.known().items():
+            kinds = KINDS.get(name, (str,))
+            if type(value) not in kinds:
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise ValueError(f"{name} of a fingerprint must be {wanted}, got {value!r}")
 
     @classmethod
     def of(cls, model: Any = None, revision: str | None = None, **others: Any) -> Fingerprint:

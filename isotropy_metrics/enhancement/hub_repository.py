@@ -44,10 +44,9 @@ enhanced = enhancement.transform(embeddings)  # (n_samples, {n_features})
 def push(enhancement: Any, repo_id: str, *, private: bool, token: str | None, **of_model: Any) -> str:
     """See `push_to_hub`."""
     hub = optional("huggingface_hub", "huggingface_hub", "push_to_hub")
-    fingerprint = fingerprint_of(enhancement, **of_model)
     with tempfile.TemporaryDirectory(prefix="isotropy-metrics-") as folder:
         save(enhancement, folder, **of_model)
-        Path(folder, "README.md").write_text(card(enhancement, repo_id, fingerprint), encoding="utf-8")
+        Path(folder, "README.md").write_text(card(enhancement, repo_id, fingerprint_of(enhancement)), encoding="utf-8")
         api = hub.HfApi(token=token)
         address = api.create_repo(repo_id, private=private, exist_ok=True)
         message = f"{_names_of(enhancement)} of isotropy-metrics"

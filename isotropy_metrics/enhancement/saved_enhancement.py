@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+import isotropy_metrics
 from isotropy_metrics.enhancement._description import describe, rebuild
 from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
@@ -40,7 +40,9 @@ def save(enhancement: Any, folder: str | Path, **of_model: Any) -> Path:
         _write(folder / TENSORS_FILE, tensors)
         _write(folder / JSON_FILE, content.encode())
     except BaseException:
-        if before is not None:
+        if before is None:
+            (folder / TENSORS_FILE).unlink(missing_ok=True)
+        else:
             _write(folder / TENSORS_FILE, before)
         raise
     remember(enhancement, Fingerprint(**json.loads(content)["fingerprint"]))
@@ -64,8 +66,10 @@ def load(folder: str | Path) -> Any:
                 "save was interrupted"
             )
         enhancement = rebuild(content["enhancement"], _arrays(tensors))
+        if not hasattr(enhancement, "transform"):
+            raise ValueError(f"{JSON_FILE} holds no enhancement")
         remember(enhancement, Fingerprint(**content["fingerprint"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = str(error) if isinstance(error, ValueError) else f"{JSON_FILE} is not as save_pretrained writes it"
         raise ValueError(f"the enhancement in {folder} cannot be loaded: {what}") from error
     return enhancement
@@ -80,8 +84,7 @@ def content_of(enhancement: Any, **of_model: Any) -> tuple[str, bytes]:
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        # of the package above, which is imported whenever this is
-        "library_version": sys.modules["isotropy_metrics"].__version__,
+        "library_version": isotropy_metrics.__version__,
         "enhancement": description,
         "fingerprint": fingerprint_of(enhancement, **of_model).known(),
         "sha256": hashlib.sha256(tensors).hexdigest(),
@@ -111,10 +114,12 @@ def remember(enhancement: Any, fingerprint: Fingerprint) -> None:
         step.fingerprint_ = fingerprint
 
 
-def _n_samples(step: Any) -> int:
-    if isinstance(step, PerGroup):
-        return sum(_n_samples(enhancements_of(group)[0]) for group in step.enhancements_.values())
-    return step.n_samples_seen_
+def _n_samples(step: Any) -> int | None:
+    """Number of fitting rows; None if a group has nothing but a Normalizer, which counts none."""
+    if not isinstance(step, PerGroup):
+        return step.n_samples_seen_
+    of_groups = [enhancements_of(group) for group in step.enhancements_.values()]
+    return sum(_n_samples(steps[0]) for steps in of_groups) if all(of_groups) else None
 
 
 def local_folder(folder_or_hub_id: str | Path, revision: str | None = None, token: str | None = None) -> Path:
@@ -133,7 +138,8 @@ def local_folder(folder_or_hub_id: str | Path, revision: str | None = None, toke
         return Path(hub.snapshot_download(folder_or_hub_id, revision=revision, token=token, allow_patterns=files))
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"there is no folder {folder_or_hub_id}, and the Hub gave no repository of that name: {error}"
+            f"there is no folder {folder_or_hub_id}, and the Hub gave no repository of that name: "
+            + str(error).partition("\n")[0]
         ) from error
 
 
@@ -141,12 +147,12 @@ def _json(folder: Path) -> dict[str, Any]:
     text = _read(folder, JSON_FILE)
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder / JSON_FILE} is not JSON: it was cut short or altered") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{folder / JSON_FILE} is of another tool: it does not say that its format is {FORMAT!r}")
     version = content.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if version not in range(1, FORMAT_VERSION + 1):
         raise ValueError(
             f"{folder / JSON_FILE} is of format {version}, written by isotropy_metrics "
             f"{content.get('library_version')}; this version reads format {FORMAT_VERSION}: upgrade isotropy-metrics"

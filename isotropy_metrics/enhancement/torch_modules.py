@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,14 @@ class TorchEnhancement(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         if self.in_features is not None and rows.shape[-1] != self.in_features:
             raise ValueError(f"rows have {rows.shape[-1]} features, this enhancement was fitted on {self.in_features}")
-        # autocast would form the products in half precision
-        with torch.autocast(rows.device.type, enabled=False):
+        device = rows.device.type
+        # autocast would form the products in half precision; the meta device has none
+        has_autocast = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
             enhanced = rows.to(torch.promote_types(rows.dtype, self.dtype))
             for step in self.steps:
                 enhanced = step(enhanced)
-            return enhanced.to(rows.dtype)
+            return enhanced.to(rows.dtype) if rows.is_floating_point() else enhanced
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, dtype={self.dtype}"
@@ -207,7 +210,7 @@ class QuantileStep(_Step):
 
 
 class NormalizerStep(_Step):
-    """x / ‖x‖; rows of zeros stay as they are."""
+    """x / ‖x‖; rows of zeros, and of so small a norm that scikit-learn takes it for zero, stay as they are."""
 
     def __init__(self, order: float) -> None:
         super().__init__()
@@ -215,7 +218,7 @@ class NormalizerStep(_Step):
 
     def forward(self, rows: Tensor) -> Tensor:
         norms = torch.linalg.vector_norm(rows, ord=self.order, dim=-1, keepdim=True)
-        return rows / norms.where(norms > 0, 1)
+        return rows / norms.where(norms >= 10 * torch.finfo(rows.dtype).eps, 1)
 
 
 def _composed(steps: list[Any]) -> tuple[np.ndarray, np.ndarray]:
