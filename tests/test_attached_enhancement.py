@@ -1,7 +1,7 @@
 """attach_enhancement: enhanced in eval mode, untouched in training, removed without a trace, saved beside."""
 
-import contextlib
 import copy
+import json
 import pickle
 import shutil
 import warnings
@@ -241,8 +241,7 @@ def test_states_keep_the_dtype_of_the_model(model, whitening, dtype):
     assert error < (1e-12 if dtype == torch.float64 else torch.finfo(dtype).eps)
 
 
-def test_it_follows_a_model_that_changes_its_dtype_and_device(model, whitening, monkeypatch):
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # there is none for meta
+def test_it_follows_a_model_that_changes_its_dtype_and_device(model, whitening):
     with attach_enhancement(model, whitening):
         assert outputs(model.to(torch.bfloat16)).last_hidden_state.dtype == torch.bfloat16
         states = model.to("meta")(input_ids=IDS.to("meta")).last_hidden_state
@@ -341,6 +340,47 @@ def test_a_damaged_folder_leaves_the_model_as_it_was(model, whitening, tmp_path)
         attach_enhancement(model, tmp_path / "nowhere")
     assert not model._forward_hooks
     assert "save_pretrained" not in vars(model)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", json.dumps({"where": 5}), json.dumps({"where": ["pooler"]})])
+def test_a_damaged_place_is_refused(model, whitening, tmp_path, content):
+    with attach_enhancement(model, whitening):
+        model.save_pretrained(tmp_path)
+    (tmp_path / "enhancement" / "attached.json").write_text(content)
+    with pytest.raises(ValueError, match=r"attached\.json .*altered"):
+        attach_enhancement(model, tmp_path)
+    assert not model._forward_hooks
+
+
+class Wrapped(torch.nn.Module):
+    """As PEFT wraps a model: it runs the model itself, or its base_model, which calls forward() of the model."""
+
+    def __init__(self, model, past_base_model):
+        super().__init__()
+        self.base_model = torch.nn.Module()
+        self.base_model.model = model
+        self.base_model.forward = model.forward
+        self.past_base_model = past_base_model
+
+    def get_base_model(self):
+        return self.base_model.model
+
+    def forward(self, **inputs):
+        return (self.get_base_model() if self.past_base_model else self.base_model)(**inputs)
+
+
+@pytest.mark.parametrize("past_base_model", [True, False])
+def test_a_model_that_peft_has_wrapped_is_enhanced(model, classifier, whitening, past_base_model):
+    raw = outputs(model).last_hidden_state
+    wrapped = Wrapped(model, past_base_model).eval()
+    with attach_enhancement(wrapped, whitening):
+        assert_close(outputs(wrapped).last_hidden_state, transformed(whitening, raw))
+    assert torch.equal(outputs(wrapped).last_hidden_state, raw)
+    with attach_enhancement(classifier, whitening, "pooler_output"):
+        expected = outputs(classifier).logits
+    wrapped = Wrapped(classifier, past_base_model).eval()
+    with attach_enhancement(wrapped, whitening, "pooler_output"):
+        assert torch.equal(outputs(wrapped).logits, expected)
 
 
 def test_an_enhancement_of_another_layer_is_refused(model, tmp_path):
@@ -497,6 +537,11 @@ def test_sentence_transformers(minilm_path, tmp_path, where):
         loaded[0].eval()
         if where == "sentence_embedding":
             np.testing.assert_allclose(loaded(features)[where].detach().numpy(), raw, atol=1e-5)
+    (layer,) = (name for name, _ in loaded.named_modules() if name.endswith("encoder.layer.5"))
+    with attach_enhancement(loaded, enhancement, layer):
+        of_layer = [states.numpy() for states in loaded.encode(TEXTS, output_value="token_embeddings")]
+    for states, plain in zip(of_layer, tokens, strict=True):
+        np.testing.assert_allclose(states, enhancement.transform(plain), atol=1e-5)
     with pytest.raises(ValueError, match="16 features, the sentence_embedding of SentenceTransformer has 384"):
         attach_enhancement(loaded, Centering().fit(ROWS))
 

@@ -233,6 +233,23 @@ def test_rows_of_zeros_stay_when_normalised():
     assert as_torch(Normalizer().fit(FIT))(torch.zeros(2, 8)).tolist() == np.zeros((2, 8)).tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_tiny_norm_are_normalised_if_scikit_learn_does(dtype):
+    enhancement = FITTED["normalised"]
+    # the rest of the rows is zero, which is where the smallest differences from the mean can be told
+    rows = (np.geomspace(1e-2, 1e3, 20)[:, None] * np.finfo(dtype).eps * np.eye(8)[:1]).astype(dtype)
+    normalizer = enhancement[-1]
+    found = as_torch(normalizer, torch.float64 if dtype == np.float64 else None)(torch.tensor(rows)).numpy()
+    np.testing.assert_allclose(found, normalizer.transform(rows), rtol=1e-6)
+
+
+def test_whole_numbers_are_not_rounded_and_the_meta_device_gives_shapes():
+    rows = np.arange(16).reshape(2, 8)
+    found = as_torch(FITTED["whitening"])(torch.tensor(rows))
+    assert_same(found.numpy(), FITTED["whitening"].transform(rows))
+    assert as_torch(FITTED["truncated"]).to("meta")(torch.zeros(2, 8, device="meta")).shape == (2, 3)
+
+
 def test_the_normal_quantile_is_scipys():
     levels = np.concatenate([np.linspace(1e-7, 1 - 1e-7, 10_001), np.geomspace(1e-10, 0.5, 1000)])
     np.testing.assert_allclose(normal_quantile(torch.tensor(levels)).numpy(), ndtri(levels), rtol=1e-13, atol=1e-15)

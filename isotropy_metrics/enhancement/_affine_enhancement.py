@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 2048
 """Rows that are shifted and multiplied while they are in the processor's cache."""
 
 
@@ -25,24 +25,27 @@ class AffineEnhancement(Enhancement):
     def as_affine(self) -> tuple[np.ndarray, np.ndarray]:
         """The matrix W (n_features_in_, n_features_out) and the shift b of transform(x) = x @ W + b, in float64."""
         check_is_fitted(self)
-        matrix = self._linear_map(np.dtype(np.float64))(np.eye(self.n_features_in_))
+        matrix = np.empty((self.n_features_in_, self._n_features_out))
+        self._linear_map(np.dtype(np.float64))(np.eye(self.n_features_in_), matrix)
         return matrix, -self.mean_ @ matrix
 
-    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        """L, of rows of this dtype whose mean is subtracted, and which it may overwrite."""
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], object]:
+        """L, of rows of this dtype whose mean is subtracted, into an array (n_samples, n_features_out)."""
         raise NotImplementedError
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
 
     def _transform(self, rows: np.ndarray) -> np.ndarray:
         mean, linear_map = self.mean_.astype(rows.dtype), self._linear_map(rows.dtype)
         workspace = np.empty((min(BLOCK_ROWS, len(rows)), rows.shape[1]), rows.dtype)
-        enhanced = None
+        enhanced = np.empty((len(rows), self._n_features_out), rows.dtype)
         for start in range(0, len(rows), BLOCK_ROWS):
-            block = rows[start : start + BLOCK_ROWS]
-            done = linear_map(np.subtract(block, mean, out=workspace[: len(block)]))
-            if enhanced is None:
-                enhanced = np.empty((len(rows), done.shape[1]), rows.dtype)
-            enhanced[start : start + len(block)] = done
-            if not np.isfinite(done.sum()) and not np.isfinite(done).all():
+            block, out = rows[start : start + BLOCK_ROWS], enhanced[start : start + BLOCK_ROWS]
+            linear_map(np.subtract(block, mean, out=workspace[: len(block)]), out)
+            # one product finds what is not finite; it may overflow for large numbers that are
+            if not np.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():
                 squared_norms(block, start)
                 raise ValueError(f"row {start} and those after it overflow {rows.dtype}: pass them as float64")
         return enhanced
@@ -60,9 +63,8 @@ class InvertibleEnhancement(AffineEnhancement):
         """
         check_is_fitted(self)
         rows = check_array(X, dtype=(np.float64, np.float32))
-        width = len(self.get_feature_names_out())
-        if rows.shape[1] != width:
-            raise ValueError(f"transform gives {width} features, got rows of {rows.shape[1]}")
+        if rows.shape[1] != self._n_features_out:
+            raise ValueError(f"transform gives {self._n_features_out} features, got rows of {rows.shape[1]}")
         return self._inverse_linear(rows) + self.mean_.astype(rows.dtype)
 
     def _inverse_linear(self, rows: np.ndarray) -> np.ndarray:

@@ -39,9 +39,10 @@ class ClusterEnhancement(Enhancement):
         """One cluster is solved from the moments of all rows, more of them from a sample."""
         return self.n_clusters != 1
 
-    def _check_parameters(self, n_features: int) -> None:
+    def check_parameters(self, n_features: int) -> int:
         if self.n_clusters is not None:
             whole_number("n_clusters", self.n_clusters, least=1)
+        return n_features
 
     def _new_statistics(self) -> RowStatistics:
         whole_number("random_state", self.random_state, least=0)

@@ -90,11 +90,18 @@ def rebuild(description: Any, arrays: Mapping[str, np.ndarray], name: str = "") 
     Raises:
         ValueError: unknown classes or parameters, and arrays that are missing, misshapen, or not finite.
     """
+    enhancement = _rebuilt(description, arrays, name)
+    if not hasattr(enhancement, "transform"):
+        raise ValueError(f"there is no enhancement in {name or 'it'}")
+    return enhancement
+
+
+def _rebuilt(description: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
     if description in PASSTHROUGH:
         return description
     kind = description["class"]
     if kind == "Pipeline":
-        return Pipeline([(inner, rebuild(it, arrays, _joined(name, inner))) for inner, it in description["steps"]])
+        return Pipeline([(inner, _rebuilt(it, arrays, _joined(name, inner))) for inner, it in description["steps"]])
     known = classes() | {"Normalizer": Normalizer}
     if kind not in known:
         raise ValueError(f"it holds a {kind!r}: there is no such enhancement in this version of isotropy_metrics")
@@ -104,7 +111,7 @@ def rebuild(description: Any, arrays: Mapping[str, np.ndarray], name: str = "") 
         step.enhancements_ = {group: rebuild(it, arrays, _joined(name, f"groups.{group}")) for group, it in groups}
     if "all" in description:
         step.enhancement_of_all_ = rebuild(description["all"], arrays, _joined(name, "all"))
-    if "fitted" in description:
+    if "fitted" in description or "groups" in description:
         _restore(step, description["fitted"], arrays, name)
     if "feature_names_in" in description:
         step.feature_names_in_ = _feature_names(description["feature_names_in"], step.n_features_in_)
@@ -137,7 +144,7 @@ def _constructed(kind: type, parameters: Mapping[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__} of this version has no parameter {', '.join(sorted(unknown))}")
     return kind(
-        **{key: rebuild(value, {}) if _is_description(value) else _plain(value) for key, value in parameters.items()}
+        **{key: _rebuilt(value, {}) if _is_description(value) else _plain(value) for key, value in parameters.items()}
     )
 
 
@@ -209,4 +216,6 @@ def _is_description(value: Any) -> bool:
 
 
 def _joined(name: str, inner: str) -> str:
+    if not isinstance(inner, str):
+        raise ValueError(f"the name of a step must be text, got {inner!r}")
     return f"{name}.{inner}" if name else inner

@@ -103,8 +103,15 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         warn_if_far_off(rows, self.mean_, self.total_variance_)
         return enhanced
 
-    def _check_parameters(self, n_features: int) -> None:
-        """Raise ValueError for parameters that rows of so many features cannot be fitted with, before any is read."""
+    def check_parameters(self, n_features: int) -> int:
+        """Refuse parameters that no rows of so many features could be fitted with; say how many features come out.
+
+        `fit` and `partial_fit` call it before they read rows.
+
+        Raises:
+            ValueError: which parameter, and what it must be.
+        """
+        return n_features
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         """The values of `FITTED`."""
@@ -122,7 +129,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     def _update(self, statistics: RowStatistics, X: Any, sample_weight: Any, reset: bool) -> None:
         rows = self._validated(X, reset)
-        self._check_parameters(rows.shape[1])
+        self.check_parameters(rows.shape[1])
         statistics.update(rows, weight=sample_weight)
         if not statistics.n_rows:
             raise ValueError("there is no row to fit on: every sample_weight is zero")
@@ -130,7 +137,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def _of(self, statistics: RowStatistics | Moments | RowSample) -> RowStatistics:
         if not statistics.n_rows:
             raise ValueError("there is no row to fit on: these statistics are empty")
-        self._check_parameters(statistics.n_features)
+        self.check_parameters(statistics.n_features)
         if isinstance(statistics, Moments):
             if self.NEEDS_SAMPLE:
                 raise ValueError(f"{type(self).__name__} needs rows, or RowStatistics of them: Moments do not suffice")

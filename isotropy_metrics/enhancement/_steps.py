@@ -32,7 +32,7 @@ def enhancements_of(enhancement: Any) -> list[Any]:
     """Every enhancement in it, those of groups too."""
     found = []
     for _, step in steps_of(enhancement):
-        groups = getattr(step, "enhancements_", {}).values()
+        groups = [*getattr(step, "enhancements_", {}).values(), getattr(step, "enhancement_of_all_", None)]
         found += [step, *(inner for group in groups for inner in enhancements_of(group))]
     return [step for step in found if not isinstance(step, Normalizer)]
 

@@ -45,8 +45,9 @@ class AllButTheTop(AffineEnhancement):
     def _rows_wanted(self, n_features: int) -> int:
         return n_features
 
-    def _check_parameters(self, n_features: int) -> None:
+    def check_parameters(self, n_features: int) -> int:
         check_n_directions(self.n_directions, n_features)
+        return n_features
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
@@ -59,9 +60,9 @@ class AllButTheTop(AffineEnhancement):
             )
         return {"directions_": top_directions(moments.scatter, min(n_directions, most))}
 
-    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], object]:
         directions = self.directions_.astype(dtype)
-        return lambda centered: without_directions(centered, directions)
+        return lambda centered, out: without_directions(centered, directions, out)
 
 
 def check_n_directions(n_directions: int | None, n_features: int) -> None:
@@ -83,6 +84,6 @@ def top_directions(scatter: np.ndarray, n_directions: int) -> np.ndarray:
     return np.linalg.eigh(scatter)[1][:, ::-1][:, :n_directions].T.copy()
 
 
-def without_directions(centered: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def without_directions(centered: np.ndarray, directions: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Rows less their projections on the directions, (n, n_features) and (k, n_features)."""
-    return centered - (centered @ directions.T) @ directions
+    return np.subtract(centered, (centered @ directions.T) @ directions, out=out)

@@ -30,8 +30,8 @@ class Centering(InvertibleEnhancement):
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         return {}
 
-    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda centered: centered
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], object]:
+        return lambda centered, out: np.copyto(out, centered)
 
     def _inverse_linear(self, rows: np.ndarray) -> np.ndarray:
         return rows

@@ -113,13 +113,13 @@ class ClusterBased(ClusterEnhancement):
             raise ValueError(f"compat={self.compat!r} labels all rows at once: use fit_transform, or compat=None")
         return super().partial_fit(X, y, sample_weight)
 
-    def _check_parameters(self, n_features: int) -> None:
-        super()._check_parameters(n_features)
+    def check_parameters(self, n_features: int) -> int:
         if self.compat not in (None, "rajaee"):
             raise ValueError(f"compat={self.compat!r}: must be None or 'rajaee'")
         check_n_directions(self.n_directions, n_features)
         if self.min_cluster_size is not None:
             whole_number("min_cluster_size", self.min_cluster_size, least=1)
+        return super().check_parameters(n_features)
 
     def _new_statistics(self) -> RowStatistics:
         return super()._new_statistics() if self.compat is None else RowStatistics(size=None)

@@ -65,9 +65,10 @@ class OutlierDimensionRemoval(Enhancement):
         check_is_fitted(self)
         return np.diag(self.kept_.astype(np.float64)), np.zeros(self.n_features_in_)
 
-    def _check_parameters(self, n_features: int) -> None:
+    def check_parameters(self, n_features: int) -> int:
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r}: must be one of {', '.join(METHODS)}")
+        return n_features
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         _, is_outlier = METHODS[self.method](self._rows_of(statistics), self.n_std)

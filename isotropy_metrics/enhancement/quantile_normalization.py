@@ -94,10 +94,11 @@ class QuantileNormalization(Enhancement):
         whole_number("random_state", self.random_state, least=0)
         return RowStatistics(self.sample_size, int(self.random_state))
 
-    def _check_parameters(self, n_features: int) -> None:
+    def check_parameters(self, n_features: int) -> int:
         if self.output not in OUTPUTS:
             raise ValueError(f"output={self.output!r}: must be one of {', '.join(OUTPUTS)}")
         whole_number("n_quantiles", self.n_quantiles, least=2)
+        return n_features
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:
         sample = statistics.sample

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-import isotropy_metrics
 from isotropy_metrics.enhancement._description import describe, rebuild
 from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
@@ -66,8 +66,6 @@ def load(folder: str | Path) -> Any:
                 "save was interrupted"
             )
         enhancement = rebuild(content["enhancement"], _arrays(tensors))
-        if not hasattr(enhancement, "transform"):
-            raise ValueError(f"{JSON_FILE} holds no enhancement")
         remember(enhancement, Fingerprint(**content["fingerprint"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = str(error) if isinstance(error, ValueError) else f"{JSON_FILE} is not as save_pretrained writes it"
@@ -84,7 +82,7 @@ def content_of(enhancement: Any, **of_model: Any) -> tuple[str, bytes]:
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "library_version": isotropy_metrics.__version__,
+        "library_version": version("isotropy-metrics"),
         "enhancement": description,
         "fingerprint": fingerprint_of(enhancement, **of_model).known(),
         "sha256": hashlib.sha256(tensors).hexdigest(),

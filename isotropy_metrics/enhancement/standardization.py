@@ -38,9 +38,9 @@ class Standardization(InvertibleEnhancement):
         is_constant = variance <= (10 * precision * moments.mean) ** 2
         return {"scale_": np.where(is_constant, 1.0, np.sqrt(variance))}
 
-    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], object]:
         scale = self.scale_.astype(dtype)
-        return lambda centered: np.divide(centered, scale, out=centered)
+        return lambda centered, out: np.divide(centered, scale, out=out)
 
     def _inverse_linear(self, rows: np.ndarray) -> np.ndarray:
         return rows * self.scale_.astype(rows.dtype)

@@ -97,7 +97,7 @@ class Whitening(InvertibleEnhancement):
         names = super().get_feature_names_out(input_features)
         if self.method not in TRUNCATING:
             return names
-        return np.array([f"whitening{i}" for i in range(self.matrix_.shape[1])], dtype=object)
+        return np.array([f"whitening{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _rows_wanted(self, n_features: int) -> int:
         n_components = self.n_components or n_features
@@ -134,7 +134,7 @@ class Whitening(InvertibleEnhancement):
         matrix = _whitener(self.method, softened, axes)[:, :n_components]
         return {"matrix_": matrix, "shrinkage_": float(shrinkage), "eps_": eps}
 
-    def _check_parameters(self, n_features: int) -> None:
+    def check_parameters(self, n_features: int) -> int:
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r}: must be one of {', '.join(METHODS)}")
         if self.eps_mode not in EPS_MODES:
@@ -145,7 +145,7 @@ class Whitening(InvertibleEnhancement):
         if self.shrinkage not in ("ledoit_wolf", None) and not is_share:
             raise ValueError(f"shrinkage={self.shrinkage!r}: must be 'ledoit_wolf', a number from 0 to 1, or None")
         if self.n_components is None:
-            return
+            return n_features
         whole_number("n_components", self.n_components, least=1)
         if self.method not in TRUNCATING:
             raise ValueError(f"n_components={self.n_components} needs method='pca' or 'pca_cor', got {self.method!r}")
@@ -153,10 +153,15 @@ class Whitening(InvertibleEnhancement):
             raise ValueError(f"n_components={self.n_components} of {n_features} features")
         if self.method == "pca_cor" and self.eps == "auto" and self.n_components < n_features:
             raise ValueError("eps='auto' of some components is for method='pca', got 'pca_cor'")
+        return self.n_components
 
-    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+    @property
+    def _n_features_out(self) -> int:
+        return self.matrix_.shape[1]
+
+    def _linear_map(self, dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], object]:
         matrix = self.matrix_.astype(dtype)
-        return lambda centered: centered @ matrix
+        return lambda centered, out: np.matmul(centered, matrix, out=out)
 
     def _inverse_linear(self, rows: np.ndarray) -> np.ndarray:
         inverse = np.linalg.inv if self.matrix_.shape[0] == self.matrix_.shape[1] else np.linalg.pinv
