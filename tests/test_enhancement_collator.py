@@ -316,7 +316,8 @@ def test_bad_texts_and_tokens_are_refused(whitening, encoder, tokenizer):
 
 
 def test_what_does_not_go_together_is_refused_at_once(whitening, encoder, tokenizer):
-    for enhancement in (Centering(), make_pipeline(Centering(), Normalizer())):
+    unfitted = make_pipeline(Centering(), Normalizer())
+    for enhancement in (Centering(), unfitted, make_pipeline(unfitted, Normalizer())):
         with pytest.raises(NotFittedError):
             EnhancementCollator(enhancement)
     with pytest.raises(ValueError, match=r"must have transform\(\), got ndarray"):
@@ -343,7 +344,7 @@ def test_an_encoder_that_is_enhanced_already_is_refused(whitening, encoder, toke
     collator = EnhancementCollator(whitening, **encoding)
     with attach_enhancement(encoder, whitening):
         for call in (lambda: EnhancementCollator(whitening, **encoding), lambda: collator([{"text": "the dog"}])):
-            with pytest.raises(ValueError, match="the encoder BertModel has an enhancement attached.*remove"):
+            with pytest.raises(ValueError, match="the encoder BertModel has an enhancement attached: remove"):
                 call()
     assert collator([{"text": "the dog"}])["embeddings"].shape == (1, WIDTH)
 
@@ -363,7 +364,8 @@ def test_an_encoder_whose_forward_takes_any_keyword(whitening, encoder, tokenize
 def test_a_fingerprint_of_other_rows_is_refused(encoder, tokenizer, tmp_path):
     centering = Centering().fit(ROWS)
     save_pretrained(centering, tmp_path, model=encoder, layer=2, pooling="mean")
-    for enhancement in (centering, str(tmp_path), make_pipeline(centering, Normalizer())):
+    nested = make_pipeline(make_pipeline(centering, "passthrough"), Normalizer())
+    for enhancement in (centering, str(tmp_path), make_pipeline(centering, Normalizer()), nested):
         for layer in (-1, 2):
             EnhancementCollator(enhancement, encoder=encoder, tokenizer=tokenizer, layer=layer)
         for options, message in [({"layer": 1}, "layer 2"), ({"pooling": "cls"}, "pooling 'mean'")]:

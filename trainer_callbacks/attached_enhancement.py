@@ -73,7 +73,7 @@ def attach_enhancement(model: torch.nn.Module, enhancement: Any, where: str | No
             states = model(**inputs).last_hidden_state
     """
     model = getattr(model, "_orig_mod", model)
-    if any(_hooks_of(module) for module in model.modules()):
+    if is_attached(model):
         raise ValueError(
             "this model has an enhancement attached already: remove() that one, or attach a Pipeline of both"
         )
@@ -185,18 +185,33 @@ def _load(folder: str | os.PathLike) -> tuple[Any, str | None]:
     inside = Path(folder) / FOLDER
     folder = inside if inside.is_dir() else folder
     place = Path(folder) / PLACE_FILE
-    where = json.loads(place.read_text(encoding="utf-8"))["where"] if place.is_file() else None
+    where = _saved_place(place) if place.is_file() else None
     return from_pretrained(folder), where
+
+
+def _saved_place(path: Path) -> str:
+    """The place that `attached.json` names."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: it was cut short or altered") from error
+    where = content.get("where") if isinstance(content, dict) else None
+    if not isinstance(where, str):
+        raise ValueError(f"{path} does not say where the enhancement was attached: it was altered")
+    return where
 
 
 def _place(model: torch.nn.Module, where: str) -> tuple[torch.nn.Module, str | None]:
     """The module that is hooked, and the field of its output; None for its output as a whole."""
+    if where and where in dict(model.named_modules()):
+        return model.get_submodule(where), None
     if is_sentence_transformer(model):
         # its modules, not itself: before version 6 encode() calls forward(), past any hook
         return (model[0] if where == "token_embeddings" else model[-1]), where
-    if where and where in dict(model.named_modules()):
-        return model.get_submodule(where), None
-    return getattr(model, "base_model", model), where
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
+    base = getattr(inner, "base_model", inner)
+    # PEFT calls forward() of the model that it wraps, or of its base_model, past any hook on them
+    return (model if base is inner else base), where
 
 
 def _check_width(width: int | None, model: torch.nn.Module, field: str | None) -> None:
@@ -211,8 +226,10 @@ def _check_width(width: int | None, model: torch.nn.Module, field: str | None) -
         )
 
 
-def _hooks_of(module: torch.nn.Module) -> list[AttachedEnhancement]:
-    return [hook for hook in module._forward_hooks.values() if isinstance(hook, AttachedEnhancement)]
+def is_attached(model: torch.nn.Module) -> bool:
+    """Whether the model, or a part of it, has an enhancement attached."""
+    hooks = (hook for module in model.modules() for hook in module._forward_hooks.values())
+    return any(isinstance(hook, AttachedEnhancement) for hook in hooks)
 
 
 def _forget_compiled_code() -> None:

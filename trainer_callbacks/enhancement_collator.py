@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows
+from trainer_callbacks.attached_enhancement import is_attached
 from trainer_callbacks.frozen_encoder import (
     FrozenEncoder,
     FrozenSentenceTransformer,
@@ -41,7 +42,9 @@ class EnhancementCollator:
     It can be pickled, and works in the workers of a DataLoader, forked or spawned, and in several processes, each of
     which holds the encoder. An encoder on a GPU works without workers only.
 
-    What it does not do: fit. Fit the enhancement on training rows only, on the same layer and pooling.
+    What it does not do: fit. Fit the enhancement on training rows only, on the same layer and pooling. Nor does it
+    follow the dtype of the model that is fed: with `bf16_full_eval` or `fp16_full_eval`, which change it, that model
+    must cast the embeddings (with `bf16` and `fp16` there is nothing to do).
 
     Args:
         enhancement: fitted, a scikit-learn Pipeline of such, or the folder or Hub id of a saved one. If it has a
@@ -64,7 +67,8 @@ class EnhancementCollator:
     Raises:
         NotFittedError: the enhancement is not fitted.
         ValueError: the encoder and the enhancement do not go together; on call, a column that is missing, embeddings
-            of another width, ragged columns, or an encoder on a GPU in the worker of a DataLoader.
+            of another width, ragged columns, an encoder on a GPU in the worker of a DataLoader, or one that has an
+            enhancement attached, by which its embeddings would be enhanced twice.
 
     Example:
         >>> from isotropy_metrics.enhancement import Centering
@@ -115,13 +119,14 @@ class EnhancementCollator:
         return batch | {self.output_column: torch.from_numpy(enhanced)}
 
     def _check_encoder(self) -> None:
+        self._refuse_attached()
         width, n_features = getattr(self.enhancement, "n_features_in_", None), self.encoder.n_features
         if None not in (width, n_features) and width != n_features:
             raise ValueError(
                 f"the enhancement was fitted on {width} features, the encoder {type(self.encoder.model).__name__} has "
                 f"{n_features}: fit one on its embeddings"
             )
-        for _, step in _steps(self.enhancement):
+        for step in _steps(self.enhancement):
             if hasattr(step, "fingerprint_"):
                 self.encoder.check(step.fingerprint_)
 
@@ -131,6 +136,7 @@ class EnhancementCollator:
         values = columns.pop(column)
         if self.encoder is None:
             return _stacked(values, column)
+        self._refuse_attached()
         self._refuse_gpu_in_worker()
         n_texts = sum(isinstance(value, str) for value in values)
         if n_texts == len(values):
@@ -153,6 +159,13 @@ class EnhancementCollator:
             "column=; if the Trainer has removed it, pass TrainingArguments(remove_unused_columns=False)"
         )
 
+    def _refuse_attached(self) -> None:
+        if is_attached(self.encoder.model):
+            raise ValueError(
+                f"the encoder {type(self.encoder.model).__name__} has an enhancement attached: remove() it, or the "
+                "collator would enhance a second time"
+            )
+
     def _refuse_gpu_in_worker(self) -> None:
         from torch.utils.data import get_worker_info
 
@@ -172,17 +185,18 @@ def _loaded(enhancement: Any) -> Any:
         return from_pretrained(enhancement)
     from sklearn.utils.validation import check_is_fitted
 
-    for _, step in _steps(enhancement):
+    for step in _steps(enhancement):
         if not hasattr(step, "transform"):
             raise ValueError(f"enhancement must have transform(), got {type(step).__name__}")
         check_is_fitted(step)
     return enhancement
 
 
-def _steps(enhancement: Any) -> list[tuple[str, Any]]:
-    """The steps of a Pipeline: a Pipeline counts as fitted if its last step is, which a Normalizer always is."""
-    steps = getattr(enhancement, "steps", [("", enhancement)])
-    return [(name, step) for name, step in steps if not (step is None or isinstance(step, str))]  # "passthrough"
+def _steps(enhancement: Any) -> list[Any]:
+    """Every step: a Pipeline counts as fitted if its last step is, and a Normalizer always is."""
+    if hasattr(enhancement, "steps"):
+        return [inner for _, step in enhancement.steps for inner in _steps(step)]
+    return [] if enhancement is None or isinstance(enhancement, str) else [enhancement]  # "passthrough"
 
 
 def _refuse(options: dict[str, Any], why: str) -> None:

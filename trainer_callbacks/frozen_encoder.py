@@ -155,7 +155,7 @@ class FrozenEncoder(_Frozen):
     def _padded(self, tokens: Any, accepted: Any) -> BatchEncoding:
         from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
-        names = [name for name in ("input_ids", "token_type_ids") if name in tokens and name in accepted]
+        names = ["input_ids", *(name for name in ("token_type_ids",) if name in tokens and name in accepted)]
         # on the right: absolute positions then start at the first token, and a causal model never sees the padding
         return pad_without_fast_tokenizer_warning(
             self.tokenizer,
