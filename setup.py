@@ -6,16 +6,22 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "version.py").read_text())[1]
 
 BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
 EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
 ENHANCEMENT_REQUIRE = ["scikit-learn>=1.6", "safetensors>=0.4", "huggingface_hub>=0.30"]
 FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0"]
-TRAINER_REQUIRE = ["torch>=2.4", "transformers>=5.0", "datasets>=3.0", "accelerate>=1.1", "tqdm>=4.60"]
+TRAINER_REQUIRE = [
+    *ENHANCEMENT_REQUIRE,
+    "torch>=2.4",
+    "transformers>=5.0",
+    "datasets>=3.0",
+    "accelerate>=1.1",
+    "tqdm>=4.60",
+]
 STUDY_REQUIRE = [
     *TRAINER_REQUIRE,
-    *ENHANCEMENT_REQUIRE,
     "matplotlib>=3.8",
     "pandas>=2.0",
     "jinja2>=3.1",

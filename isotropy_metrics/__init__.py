@@ -12,6 +12,6 @@ from isotropy_metrics.measures.comparisons import *  # noqa: F403
 from isotropy_metrics.measures.comparisons import __all__ as _comparisons
 from isotropy_metrics.statistics import *  # noqa: F403
 from isotropy_metrics.statistics import __all__ as _statistics
+from isotropy_metrics.version import __version__ as __version__
 
-__version__ = "0.1.0.dev0"
 __all__ = ["load", "register", "unregister", *_measures, *_comparisons, *_statistics]

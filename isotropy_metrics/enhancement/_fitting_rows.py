@@ -20,7 +20,9 @@ FAR_OFF_SHARE = 0.25
 ROWS_TO_JUDGE = 100
 """Of fewer rows nothing is said about their order or their mean."""
 
-ROWS_TO_CLUSTER = 1000
+MOST_ROWS_TO_ORDER = 2000
+MOST_ROWS_TO_COMPARE = 1000
+MOST_ROWS_TO_CLUSTER = 1000
 FEW_CLUSTERS = (2, 3, 4, 6, 8)
 CLUSTERED_SHARE = 0.3
 """Rows come from few clusters if k of them leave this share of the variance that they leave of Gaussian rows."""
@@ -59,7 +61,7 @@ def warn_if_far_off(rows: np.ndarray, mean: np.ndarray, total_variance: float) -
     """Warn of rows, such as queries, that lie off the fitting rows, such as documents."""
     if len(rows) < ROWS_TO_JUDGE:
         return
-    some = rows[:: max(1, len(rows) // 1000)].astype(np.float64)
+    some = _evenly(rows, MOST_ROWS_TO_COMPARE).astype(np.float64)
     distance = np.sum((some.mean(axis=0) - mean) ** 2) - np.sum(some.var(axis=0)) / len(some)
     if distance > FAR_OFF_SHARE * total_variance:
         _warn(
@@ -84,10 +86,10 @@ def ordered_share(sample: RowSample) -> float:
 
     0 where random parts could differ as much: at less than three times the variance ratio that is expected of them.
     """
-    order = np.argsort(sample.positions, kind="stable")
+    order = _evenly(np.argsort(sample.positions, kind="stable"), MOST_ROWS_TO_ORDER)
     rows = sample.rows[order].astype(np.float64)
     centered = rows - rows.mean(axis=0)
-    total = np.sum(centered**2)
+    total = np.vdot(centered, centered)
     between = sum(len(part) * np.sum(part.mean(axis=0) ** 2) for part in np.array_split(centered, N_PARTS))
     within = (total - between) / (len(rows) - N_PARTS)
     if not between > 3 * (N_PARTS - 1) * within:
@@ -105,7 +107,7 @@ def few_clusters(sample: RowSample) -> int | None:
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
-    rows = sample.rows[:: -(-len(sample.rows) // ROWS_TO_CLUSTER)].astype(np.float64)
+    rows = _evenly(sample.rows, MOST_ROWS_TO_CLUSTER).astype(np.float64)
     rows = rows - rows.mean(axis=0)
     _, values, axes = randomized_svd(rows, min(max(FEW_CLUSTERS) - 1, *rows.shape), random_state=0)
     kept = axes[values > 1e-6 * values[0]]
@@ -119,6 +121,11 @@ def few_clusters(sample: RowSample) -> int | None:
             if ours < CLUSTERED_SHARE * theirs:
                 return k
     return None
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, at even distances."""
+    return rows[:: -(-len(rows) // most)]
 
 
 def _warn(message: str) -> None:

@@ -42,5 +42,6 @@ def _mean_fourth_power(statistics: RowStatistics, gaussian: float) -> float:
     sample = statistics.sample
     if not sample.n_rows:
         return gaussian
-    squares = np.sum((sample.rows - statistics.moments.mean) ** 2, axis=1)
+    centered = sample.rows - statistics.moments.mean
+    squares = np.einsum("ij,ij->i", centered, centered)
     return float(np.average(squares**2, weights=sample.weight))

@@ -106,6 +106,7 @@ class QuantileNormalization(Enhancement):
         return {"quantiles_": quantiles_of(sample, levels), "levels_": levels}
 
     def _transform(self, rows: np.ndarray) -> np.ndarray:
+        self.check_parameters(self.n_features_in_)
         all_quantiles = np.ascontiguousarray(self.quantiles_.T)
         is_repeated = (np.diff(all_quantiles) == 0).any(axis=1)
         enhanced = np.empty_like(rows)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
 from isotropy_metrics.enhancement.fingerprint import Fingerprint
 from isotropy_metrics.enhancement.per_group import PerGroup
+from isotropy_metrics.version import __version__
 
 JSON_FILE = "enhancement.json"
 TENSORS_FILE = "enhancement.safetensors"
@@ -82,7 +82,7 @@ def content_of(enhancement: Any, **of_model: Any) -> tuple[str, bytes]:
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "library_version": version("isotropy-metrics"),
+        "library_version": __version__,
         "enhancement": description,
         "fingerprint": fingerprint_of(enhancement, **of_model).known(),
         "sha256": hashlib.sha256(tensors).hexdigest(),
