@@ -203,6 +203,8 @@ def test_single_precision_far_from_the_origin():
         ({"eps": "auto", "target_isoscore": 0.01}, "these rows can reach"),
         ({"eps": "auto", "target_isoscore": 0.9, "shrinkage": 0.9}, "shrinkage=None reaches higher"),
         ({"eps": "auto", "n_components": 1}, "one has no IsoScore"),
+        ({"eps": "auto", "target_isoscore": "high"}, "target_isoscore='high': must be a number above 0"),
+        ({"eps": "auto", "target_isoscore": 1.2}, "up to 1"),
         ({"method": "pca_cor", "eps": "auto", "n_components": 3}, "is for method='pca'"),
     ],
 )
@@ -221,3 +223,5 @@ def test_too_few_directions_are_refused_without_shrinkage():
         Whitening().fit(np.ones((5, 3)))
     with pytest.raises(ValueError, match="at least 2 rows, got n_samples=1"):
         Whitening().fit(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="one of the 2 rows has all the weight"):
+        Whitening().fit(FIT[:2], sample_weight=[1.0, 1e-12])

@@ -107,6 +107,8 @@ class Whitening(InvertibleEnhancement):
         moments = statistics.moments
         if moments.n_rows < 2:
             raise ValueError(f"whitening needs at least 2 rows, got n_samples={moments.n_rows}")
+        if not moments.effective_n_rows > 1 + 1e-9:
+            raise ValueError(f"one of the {moments.n_rows} rows has all the weight: there is no variance to whiten")
         n_components = self.n_components or moments.n_features
         covariance = moments.scatter / _degrees_of_freedom(moments)
         mean_variance = float(np.trace(covariance)) / len(covariance)
@@ -144,6 +146,9 @@ class Whitening(InvertibleEnhancement):
         is_share = _is_number(self.shrinkage) and 0 <= self.shrinkage <= 1
         if self.shrinkage not in ("ledoit_wolf", None) and not is_share:
             raise ValueError(f"shrinkage={self.shrinkage!r}: must be 'ledoit_wolf', a number from 0 to 1, or None")
+        target = self.target_isoscore
+        if self.eps == "auto" and not (_is_number(target) and 0 < target <= 1):
+            raise ValueError(f"target_isoscore={target!r}: must be a number above 0, up to 1")
         if self.n_components is None:
             return n_features
         whole_number("n_components", self.n_components, least=1)
