@@ -320,6 +320,7 @@ def test_places_that_are_taken_are_refused_before_long_work(folder, capsys, monk
         ([*fit, "--output", folder / "e"], "e exists: choose another place, or pass --overwrite"),
         ([*fit, "--output", folder, "--overwrite"], "holds other things than an enhancement: choose another place"),
         ([*fit, "--output", folder / "no" / "e"], "there is no folder"),
+        ([*fit, "--output", folder / "there.npy", "--overwrite"], "there.npy is a file: name a folder"),
         ([*apply, "--output", folder / "there.npy"], "there.npy exists: choose another place, or pass --overwrite"),
         ([*apply, "--output", folder / "x.npy", "--overwrite"], "x.npy is the file that is read"),
         ([*apply, "--output", folder / "link.npy", "--overwrite"], "link.npy is the file that is read"),
@@ -427,6 +428,7 @@ def test_what_a_format_cannot_hold_is_refused_and_the_rest_is_carried(folder, ca
     fit = ["fit", folder / "x.npy", "--method"]
     run(capsys, *fit, "centering,whitening,normalize", "--output", folder / "unit")
     run(capsys, *fit, "cluster_centering", "--output", folder / "clusters", "--option", "n_clusters=3")
+    run(capsys, *fit, "normalize", "--output", folder / "normalizer")
     before = names(folder)
     for to in ("faiss", "dense"):
         error = run(capsys, "export", folder / "unit", "--to", to, "--output", folder / "out", code=2).err
@@ -434,6 +436,8 @@ def test_what_a_format_cannot_hold_is_refused_and_the_rest_is_carried(folder, ca
     for to in ("faiss", "dense", "json"):
         error = run(capsys, "export", folder / "clusters", "--to", to, "--output", folder / "out", code=2).err
         assert "ClusterCentering is not affine" in error and error.count("\n") == 1
+    error = run(capsys, "export", folder / "normalizer", "--to", "json", "--output", folder / "out", code=2).err
+    assert "Normalizer is not affine" in error and error.count("\n") == 1
     error = run(capsys, "export", folder / "unit", "--to", "torch", "--output", folder / "out.pt", code=2).err
     assert "out.pt must end in .pt2" in error
     assert names(folder) == before

@@ -142,6 +142,18 @@ def test_single_precision_rows_far_from_the_origin():
     np.testing.assert_allclose(treated, expected, atol=2e-4)  # a float32 of 300 is exact to 3e-5
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e18, 1e20])
+@pytest.mark.parametrize("enhancement", [ClusterCentering(2), ClusterBased(2, 1)], ids=str)
+def test_single_precision_rows_whose_squares_overflow_or_vanish(enhancement, scale):
+    offset = np.where(np.arange(len(FIT)) % 2, 60, 0)[:, None]
+    rows = np.random.default_rng(3).permutation(FIT + offset)
+    expected = clone(enhancement).fit(rows).transform(rows)
+    scaled = (rows * scale).astype(np.float32)
+    treated = clone(enhancement).fit(scaled).transform(scaled)
+    assert treated.dtype == np.float32
+    np.testing.assert_allclose(treated.astype(np.float64) / scale, expected, atol=1e-4)
+
+
 def test_order_of_the_rows_does_not_matter_and_one_row_is_treated_as_in_a_batch():
     enhancement = ClusterBased(n_clusters=5, n_directions=2).fit(FIT)
     rows = rows_of(3000, 4)  # more than a block

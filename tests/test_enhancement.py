@@ -143,6 +143,14 @@ def test_weights_are_repetitions_where_no_divisor_counts_rows(enhancement):
     np.testing.assert_allclose(clone(enhancement).fit(FIT, sample_weight=count).transform(NEW), expected, atol=1e-9)
 
 
+def test_what_the_rows_do_not_suffice_for_is_no_attribute_yet():
+    streamed = AllButTheTop(3).partial_fit(FIT[:2])
+    assert not hasattr(streamed, "directions_")
+    with pytest.raises(ValueError, match="at most 1"):
+        streamed.transform(NEW)
+    assert streamed.partial_fit(FIT).directions_.shape == (3, 6)
+
+
 def test_enhancements_compose_in_a_pipeline():
     pipeline = make_pipeline(AllButTheTop(1), Standardization(), Normalizer()).fit(FIT)
     first = AllButTheTop(1).fit(FIT)
@@ -210,6 +218,43 @@ def test_a_bad_batch_leaves_the_fit_as_it_was():
     np.testing.assert_array_equal(streamed.transform(NEW), before)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("enhancement", [*AFFINE, PerGroup(Centering())], ids=str)
+def test_refused_rows_of_another_width_leave_the_fit_as_it_was(enhancement, method):
+    fitted = clone(enhancement).fit(FIT)
+    before = fitted.transform(NEW)
+    with pytest.raises(ValueError, match="row 2 .* holds nan"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnhancementWarning)  # partial_fit begins anew
+        getattr(fitted, method)(np.vstack([NEW[:2, :4], np.full(4, np.nan)]))
+    assert fitted.n_features_in_ == 6
+    np.testing.assert_array_equal(fitted.transform(NEW), before)
+
+
+@pytest.mark.parametrize(
+    ("enhancement", "parameter", "value"),
+    [
+        (AllButTheTop(), "n_directions", -2),
+        (Whitening(), "method", "mahalanobis"),
+        (Whitening("zca"), "n_components", 3),
+        (Whitening(), "n_components", 7),
+        (Whitening(), "eps", -0.1),
+        (QuantileNormalization(), "n_quantiles", 1),
+        (OutlierDimensionRemoval(), "method", "luo"),
+    ],
+)
+def test_parameters_that_are_set_after_partial_fit_are_checked(enhancement, parameter, value):
+    streamed = clone(enhancement).partial_fit(FIT).set_params(**{parameter: value})
+    with pytest.raises(ValueError, match=f"{parameter}={value}|{parameter}='{value}'"):
+        streamed.transform(NEW)
+
+
+def test_names_of_features_are_not_those_of_an_older_fit():
+    moments = Moments()
+    moments.update(FIT[:, :3])
+    fitted = Centering().fit(pd.DataFrame(FIT, columns=list("abcdef"))).fit(moments)
+    assert fitted.get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -270,6 +315,20 @@ def test_rows_of_few_topics_are_told():
         Whitening().fit(topics(3, 3000)[0])
 
 
+def test_copies_of_one_row_are_neither_ordered_nor_clustered():
+    row = FIT[:1] / 3
+    np.testing.assert_allclose(
+        Centering().fit(np.repeat(row, 300, axis=0)).transform(row), np.zeros((1, 6)), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("n_outliers", [1, 30])
+def test_a_few_rows_far_off_are_no_clusters(n_outliers):
+    rows, _ = topics(64, 3000)
+    rows[:: 3000 // n_outliers, 3] += 500
+    Centering().fit(rows)
+
+
 def test_few_rows_are_told():
     with pytest.warns(EnhancementWarning, match="20 rows of 32 features: it wants 32 rows"):
         Whitening().fit(topics(64, 20)[0])
@@ -277,6 +336,8 @@ def test_few_rows_are_told():
         Whitening(shrinkage=None).fit(topics(64, 100)[0])
     with pytest.warns(EnhancementWarning, match="it wants 32 rows"):
         AllButTheTop().fit(topics(64, 20)[0])
+    with pytest.warns(EnhancementWarning, match="it wants 32 rows"):
+        ClusterBased().fit(topics(64, 20)[0])
 
 
 def test_rows_unlike_the_fitting_rows_are_told():

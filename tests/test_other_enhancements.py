@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, QuantileTransformer
 
@@ -275,6 +276,30 @@ def test_a_failed_fit_leaves_the_old_one():
     np.testing.assert_array_equal(per_group.transform(NEW, groups=NEW_GROUPS), expected)
 
 
+def test_a_failed_partial_fit_leaves_the_old_one():
+    weight = np.ones(500)
+    weight[-1] = -1
+    per_group = PerGroup(Centering()).fit(FIT, groups=GROUPS)
+    expected = per_group.transform(NEW, groups=NEW_GROUPS)
+    with pytest.raises(ValueError, match="sample_weight must be finite and non-negative"):
+        per_group.partial_fit(FIT, groups=GROUPS, sample_weight=weight)
+    np.testing.assert_array_equal(per_group.transform(NEW, groups=NEW_GROUPS), expected)
+
+
+def test_groups_of_different_widths_are_refused():
+    rows = np.concatenate([FIT, FIT[:, :1] * [1, 2, 3, 4]])
+    with pytest.raises(ValueError, match="give 1 to [34] features"):
+        PerGroup(PCA(0.99)).fit_transform(rows, groups=["a"] * 500 + ["b"] * 500)
+
+
+@pytest.mark.parametrize("call", ["transform", "partial_fit", "merge"])
+def test_all_rows_cannot_be_asked_for_afterwards(call):
+    streamed = PerGroup(Centering()).partial_fit(FIT, groups=GROUPS).set_params(unseen="all")
+    given = {"merge": (streamed,)}.get(call, (NEW,))
+    with pytest.raises(ValueError, match="unseen='all' was set after the rows were fitted"):
+        getattr(streamed, call)(*given)
+
+
 def fitted(enhancement):
     return PerGroup(enhancement).fit(FIT, groups=GROUPS)
 
@@ -310,6 +335,8 @@ def fitted(enhancement):
         (lambda: QuantileNormalization().fit(FIT).inverse_transform(NEW[:, :2]), "transform gives 4 features"),
         (lambda: OutlierDimensionRemoval("puccetti").fit(FIT), "method='puccetti': must be one of hammerl"),
         (lambda: OutlierDimensionRemoval("macocco").fit(FIT, sample_weight=np.ones(500)), "knows no sample_weight"),
+        (lambda: OutlierDimensionRemoval(n_std=np.nan).fit(FIT), "n_std=nan: must be a number from 0"),
+        (lambda: OutlierDimensionRemoval(n_std="3").fit(FIT), "n_std='3': must be a number from 0"),
         (lambda: OutlierDimensionRemoval().fit(FIT - 99), "takes every one of n_features=4 for an outlier"),
         (lambda: OutlierDimensionRemoval().fit(FIT).transform(np.where(NEW == NEW[7, 3], np.nan, NEW)), "row 7"),
     ],

@@ -200,7 +200,7 @@ def test_single_precision_far_from_the_origin():
         ({"method": "zca", "n_components": 3}, "needs method='pca'"),
         ({"n_components": 13}, "n_components=13 of 12 features"),
         ({"n_components": 0}, "n_components=0"),
-        ({"eps": "auto", "target_isoscore": 0.01}, "these rows can reach"),
+        ({"eps": "auto", "target_isoscore": 0.01}, r"these rows can reach .* \(eps=0\)$"),
         ({"eps": "auto", "target_isoscore": 0.9, "shrinkage": 0.9}, "shrinkage=None reaches higher"),
         ({"eps": "auto", "n_components": 1}, "one has no IsoScore"),
         ({"eps": "auto", "target_isoscore": "high"}, "target_isoscore='high': must be a number above 0"),

@@ -92,7 +92,7 @@ def _to_json(enhancement: Any, path: Path) -> None:
     from isotropy_metrics.enhancement import as_affine
 
     steps = steps_of(enhancement)
-    normalize = isinstance(steps[-1], Normalizer)
+    normalize = len(steps) > 1 and isinstance(steps[-1], Normalizer)
     if normalize:
         enhancement = Pipeline(enhancement.steps[:-1])
     matrix, shift = as_affine(enhancement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from isotropy_metrics.cli.enhancement_steps import enhancement_of
@@ -67,6 +68,8 @@ def _fit(options: argparse.Namespace) -> None:
     if options.rows is not None and options.rows < 2:
         raise ValueError(f"--rows must be at least 2, got {options.rows}")
     enhancement = enhancement_of(words(options.method), options.option)
+    if Path(options.output).is_file():
+        raise FileExistsError(f"{options.output} is a file: name a folder for the enhancement")
     check_output(options.output, options.overwrite)
     from isotropy_metrics.enhancement import EnhancementWarning, save_pretrained
 

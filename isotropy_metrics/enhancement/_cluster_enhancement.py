@@ -22,6 +22,9 @@ ROWS_PER_CLUSTER = 300
 N_STARTS, START_ROWS = 4, 10_000
 """k-means starts so often on about so many rows, and goes on with all from the best: one start often ends badly."""
 
+SQUARABLE = 1e-14, 1e14
+"""Between these, sums of squares keep their digits in float32."""
+
 BLOCK_ROWS = 1024
 """Rows that are treated while they are in the processor's cache."""
 
@@ -97,6 +100,7 @@ def k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray, 
     from sklearn.exceptions import ConvergenceWarning
 
     rows, weight = sample.rows, sample.weight
+    rows = rows.astype(_squarable_dtype(rows), copy=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer clusters than asked for, which is told below
         step = max(1, len(rows) // max(START_ROWS, ROWS_PER_CLUSTER * n_clusters))
@@ -124,15 +128,22 @@ def nearest_center(rows: np.ndarray, centers: np.ndarray, shift: np.ndarray) -> 
     nearest = np.zeros(len(rows), dtype=np.intp)
     if len(centers) == 1:
         return nearest
-    centers = (centers - shift).astype(rows.dtype)
-    shift = shift.astype(rows.dtype)
+    centers = centers - shift
+    dtype = np.result_type(rows.dtype, _squarable_dtype(centers.astype(rows.dtype)))
+    centers, shift = centers.astype(dtype), shift.astype(dtype)
     half_squares = np.einsum("ij,ij->i", centers, centers) / 2
-    workspace = np.empty((min(BLOCK_ROWS, len(rows)), rows.shape[1]), rows.dtype)
+    workspace = np.empty((min(BLOCK_ROWS, len(rows)), rows.shape[1]), dtype)
     for start in range(0, len(rows), BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
         products = np.subtract(block, shift, out=workspace[: len(block)]) @ centers.T
         np.argmax(np.subtract(products, half_squares, out=products), axis=1, out=nearest[start : start + len(block)])
     return nearest
+
+
+def _squarable_dtype(values: np.ndarray) -> np.dtype:
+    """Their own, or float64 where sums of float32 squares would overflow or vanish."""
+    largest = max(values.max(), -values.min())
+    return values.dtype if SQUARABLE[0] < largest < SQUARABLE[1] else np.dtype(np.float64)
 
 
 def members_of_each(labels: np.ndarray, n_clusters: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,17 +52,20 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             self.
 
         Raises:
-            ValueError: no rows, rows that are not finite, fewer rows than this enhancement can be fitted on.
+            ValueError: no rows, rows that are not finite, fewer rows than this enhancement can be fitted on. It is
+                then as it was.
         """
-        if isinstance(X, (RowStatistics, Moments, RowSample)):
-            if sample_weight is not None:
-                raise ValueError("statistics hold their weights: give them to update(rows, weight=)")
-            statistics = self._of(X)
-        else:
-            statistics = self._new_statistics()
-            self._update(statistics, X, sample_weight, reset=True)
-        self._forget()
-        vars(self).update(self._checked_solution(statistics))
+        with unchanged_if_refused(self):
+            if isinstance(X, (RowStatistics, Moments, RowSample)):
+                if sample_weight is not None:
+                    raise ValueError("statistics hold their weights: give them to update(rows, weight=)")
+                statistics = self._of(X)
+                vars(self).pop("feature_names_in_", None)
+            else:
+                statistics = self._new_statistics()
+                self._update(statistics, X, sample_weight, reset=True)
+            self._forget()
+            vars(self).update(self._checked_solution(statistics))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Enhancement:
@@ -73,7 +78,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         if first and self.__sklearn_is_fitted__():
             warn_of_forgetting()
         statistics = self._new_statistics() if first else self.statistics_
-        self._update(statistics, X, sample_weight, reset=first)
+        with unchanged_if_refused(self):
+            self._update(statistics, X, sample_weight, reset=first)
         self._keep(statistics)
         return self
 
@@ -106,7 +112,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def check_parameters(self, n_features: int) -> int:
         """Refuse parameters that no rows of so many features could be fitted with; say how many features come out.
 
-        `fit` and `partial_fit` call it before they read rows.
+        `fit` and `partial_fit` call it before they read rows; what was set in between is checked with the solution.
 
         Raises:
             ValueError: which parameter, and what it must be.
@@ -164,6 +170,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     def _checked_solution(self, statistics: RowStatistics) -> dict[str, Any]:
         moments = statistics.moments
+        self.check_parameters(moments.n_features)
         # arrays that a folder gives back lie in C order: products with those fitted here must round alike
         solution = {
             name: np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
@@ -186,7 +193,10 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def __getattr__(self, name: str) -> Any:
         """Attributes that follow from the rows, after `partial_fit` and `merge`."""
         if name in (*type(self).FITTED, *NAMES_OF_ALL) and "statistics_" in vars(self):
-            self._settle()
+            try:
+                self._settle()
+            except ValueError as error:  # hasattr asks, and must get an answer
+                raise AttributeError(f"{type(self).__name__} has no {name!r} yet: {error}") from error
             return vars(self)[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -197,3 +207,15 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+@contextmanager
+def unchanged_if_refused(enhancement: Any) -> Iterator[None]:
+    """Give an enhancement the attributes back that it had, if the block fails."""
+    before = dict(vars(enhancement))
+    try:
+        yield
+    except BaseException:
+        vars(enhancement).clear()
+        vars(enhancement).update(before)
+        raise

@@ -27,6 +27,9 @@ FEW_CLUSTERS = (2, 3, 4, 6, 8)
 CLUSTERED_SHARE = 0.3
 """Rows come from few clusters if k of them leave this share of the variance that they leave of Gaussian rows."""
 
+OUTLIERS_ASIDE = 0.9
+"""Where one cluster holds this share of the rows, the others are outliers, such as the first tokens of GPT-2."""
+
 
 class EnhancementWarning(UserWarning):
     """An enhancement was fitted on, or is applied to, rows that it may harm."""
@@ -42,6 +45,8 @@ def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str, m
         )
     sample = statistics.sample
     if min(sample.n_rows, sample.size or sample.n_rows) < ROWS_TO_JUDGE:
+        return
+    if (sample.rows == sample.rows[0]).all():  # one point: what rounding leaves of it has no order and no clusters
         return
     share = ordered_share(sample)
     if share > ORDERED_SHARE:
@@ -100,6 +105,8 @@ def ordered_share(sample: RowSample) -> float:
 def few_clusters(sample: RowSample) -> int | None:
     """The number of tight clusters that the rows form, if at most the largest of FEW_CLUSTERS; None if they do not.
 
+    Neither do rows of which nearly all are in one cluster, the others being outliers.
+
     Compared are k-means inertias along the first principal components with those of Gaussian rows of equal variances,
     the idea of the gap statistic (Tibshirani, Walther & Hastie 2001).
     """
@@ -117,9 +124,9 @@ def few_clusters(sample: RowSample) -> int | None:
     gaussian = np.random.default_rng(0).normal(size=scores.shape) * scores.std(axis=0)
     with threadpool_limits(1, user_api="openmp"):  # threads wait for each other longer than so little work takes
         for k in FEW_CLUSTERS:
-            ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each).inertia_ for each in (scores, gaussian))
-            if ours < CLUSTERED_SHARE * theirs:
-                return k
+            ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each) for each in (scores, gaussian))
+            if ours.inertia_ < CLUSTERED_SHARE * theirs.inertia_:
+                return k if np.bincount(ours.labels_).max() < OUTLIERS_ASIDE * len(rows) else None
     return None
 
 

@@ -121,6 +121,10 @@ class ClusterBased(ClusterEnhancement):
             whole_number("min_cluster_size", self.min_cluster_size, least=1)
         return super().check_parameters(n_features)
 
+    def _rows_wanted(self, n_features: int) -> int:
+        """Few rows are one cluster unless more are asked for, and then it is `AllButTheTop`."""
+        return n_features if self.n_clusters in (None, 1) else super()._rows_wanted(n_features)
+
     def _new_statistics(self) -> RowStatistics:
         return super()._new_statistics() if self.compat is None else RowStatistics(size=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from typing import Any
 
@@ -68,6 +69,8 @@ class OutlierDimensionRemoval(Enhancement):
     def check_parameters(self, n_features: int) -> int:
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r}: must be one of {', '.join(METHODS)}")
+        if not (isinstance(self.n_std, numbers.Real) and 0 <= self.n_std < np.inf):
+            raise ValueError(f"n_std={self.n_std!r}: must be a number from 0")
         return n_features
 
     def _solve(self, statistics: RowStatistics) -> dict[str, Any]:

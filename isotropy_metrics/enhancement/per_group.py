@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from isotropy_metrics.arrays import squared_norms
-from isotropy_metrics.enhancement._enhancement import Enhancement
+from isotropy_metrics.enhancement._enhancement import Enhancement, unchanged_if_refused
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning, warn_of_forgetting
 
 ONE_GROUP = "all"
@@ -82,34 +82,39 @@ class PerGroup(Enhancement):
         Returns:
             self.
         """
-        self._fitted_by("fit", X, groups, sample_weight)
+        with unchanged_if_refused(self):
+            self._fitted_by("fit", X, groups, sample_weight)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit on rows, and enhance them, each group by the `fit_transform` of its enhancement."""
-        return _in_order(self._fitted_by("fit_transform", X, groups, sample_weight))
+        with unchanged_if_refused(self):
+            return _in_order(self._fitted_by("fit_transform", X, groups, sample_weight))
 
     @available_if(lambda self: hasattr(self.enhancement, "partial_fit"))
     def partial_fit(self, X: Any, y: Any = None, groups: Any = None, sample_weight: Any = None) -> PerGroup:
         """Add rows, of known groups or new ones, to those it was fitted on so far by `partial_fit`. Returns self."""
-        first = not getattr(self, "_streams", False)
-        rows, parts, weight = self._checked(X, groups, sample_weight, reset=first)
-        if first:
-            if self.__sklearn_is_fitted__():
-                warn_of_forgetting()
-            self._keep_groups({}, streams=True)
-        vars(self).pop("fingerprint_", None)
-        new = set(parts) - set(self.enhancements_)
-        for name, part in parts.items():
-            enhancement = self.enhancements_.get(name) or clone(self.enhancement)
-            with _told_of(name, groups):
-                enhancement.partial_fit(rows[part], **_weight_of(weight, part))
-            self.enhancements_[name] = enhancement
-        if new:
-            _warn_of_sides(self.enhancements_)
-        if self.unseen == "all":
-            of_all = getattr(self, "enhancement_of_all_", None) or clone(self.enhancement)
-            self.enhancement_of_all_ = of_all.partial_fit(rows, **_weight_of(weight, EVERY_ROW))
+        with unchanged_if_refused(self):
+            first = not getattr(self, "_streams", False)
+            if not first:
+                self._check_unseen()
+            rows, parts, weight = self._checked(X, groups, sample_weight, reset=first)
+            if first:
+                if self.__sklearn_is_fitted__():
+                    warn_of_forgetting()
+                self._keep_groups({}, streams=True)
+            vars(self).pop("fingerprint_", None)
+            new = set(parts) - set(self.enhancements_)
+            for name, part in parts.items():
+                enhancement = self.enhancements_.get(name) or clone(self.enhancement)
+                with _told_of(name, groups):
+                    enhancement.partial_fit(rows[part], **_weight_of(weight, part))
+                self.enhancements_[name] = enhancement
+            if new:
+                _warn_of_sides(self.enhancements_)
+            if self.unseen == "all":
+                of_all = getattr(self, "enhancement_of_all_", None) or clone(self.enhancement)
+                self.enhancement_of_all_ = of_all.partial_fit(rows, **_weight_of(weight, EVERY_ROW))
         return self
 
     def merge(self, other: PerGroup) -> PerGroup:
@@ -122,6 +127,9 @@ class PerGroup(Enhancement):
                 f"cannot merge rows of {other.n_features_in_} features with unseen={other.unseen!r} into rows of "
                 f"{self.n_features_in_} with unseen={self.unseen!r}"
             )
+        for each in (self, other):
+            each._check_unseen()
+        vars(self).pop("fingerprint_", None)
         for name, enhancement in other.enhancements_.items():
             if name in self.enhancements_:
                 self.enhancements_[name].merge(enhancement)
@@ -191,6 +199,7 @@ class PerGroup(Enhancement):
     def _enhancement_of(self, name: str) -> Any:
         if name in self.enhancements_:
             return self.enhancements_[name]
+        self._check_unseen()
         if self.unseen == "all":
             return self.enhancement_of_all_
         known = sorted(self.enhancements_)
@@ -200,6 +209,10 @@ class PerGroup(Enhancement):
         raise ValueError(
             f"group {name!r} is not one it was fitted on, which are: {names}; pass groups=, or use unseen='all'"
         )
+
+    def _check_unseen(self) -> None:
+        if self.unseen == "all" and "enhancement_of_all_" not in vars(self):
+            raise ValueError("unseen='all' was set after the rows were fitted: fit again, on all of them together")
 
     def _checked(
         self, X: Any, groups: Any, sample_weight: Any, reset: bool
@@ -213,6 +226,8 @@ class PerGroup(Enhancement):
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         if weight is not None and weight.shape != (len(rows),):
             raise ValueError(f"sample_weight must have shape ({len(rows)},), one for each row; got {weight.shape}")
+        if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise ValueError("sample_weight must be finite and non-negative")
         return rows, parts_of(groups, len(rows)), weight
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -252,6 +267,11 @@ def _in_order(done: list[tuple[Any, Any]]) -> np.ndarray:
     first_part, first = done[0]
     if isinstance(first_part, slice):
         return first
+    widths = sorted({rows.shape[1] for _, rows in done})
+    if len(widths) > 1:
+        raise ValueError(
+            f"the enhancements of the groups give {widths[0]} to {widths[-1]} features: ask for one number of them"
+        )
     enhanced = np.empty((sum(len(part) for part, _ in done), first.shape[1]), first.dtype)
     for part, rows in done:
         enhanced[part] = rows

@@ -219,8 +219,8 @@ def _eps_for(target: float, variances: np.ndarray, shrunk: np.ndarray, unit: flo
     highest, lowest = (isoscore(variances / (shrunk + eps)) for eps in (smallest, largest))
     if not lowest <= target <= highest:
         raise ValueError(
-            f"target_isoscore={target}: these rows can reach {lowest:.4f} (not whitened) to {highest:.4f} (eps=0); "
-            "shrinkage=None reaches higher"
+            f"target_isoscore={target}: these rows can reach {lowest:.4f} (not whitened) to {highest:.4f} (eps=0)"
+            + ("; shrinkage=None reaches higher" if target > highest and not np.array_equal(variances, shrunk) else "")
         )
     exponent = brentq(lambda x: isoscore(variances / (shrunk + np.exp(x))) - target, *np.log([smallest, largest]))
     return float(np.exp(exponent))
