@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
@@ -33,10 +33,6 @@ class AffineEnhancement(Enhancement):
         """L, of rows of this dtype whose mean is subtracted, into an array (n_samples, n_features_out)."""
         raise NotImplementedError
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_features_in_
-
     def _transform(self, rows: np.ndarray) -> np.ndarray:
         mean, linear_map = self.mean_.astype(rows.dtype), self._linear_map(rows.dtype)
         workspace = np.empty((min(BLOCK_ROWS, len(rows)), rows.shape[1]), rows.dtype)
@@ -61,10 +57,7 @@ class InvertibleEnhancement(AffineEnhancement):
             NotFittedError: not fitted yet.
             ValueError: another number of features than `transform` gives, or rows that are not finite.
         """
-        check_is_fitted(self)
-        rows = check_array(X, dtype=(np.float64, np.float32))
-        if rows.shape[1] != self._n_features_out:
-            raise ValueError(f"transform gives {self._n_features_out} features, got rows of {rows.shape[1]}")
+        rows = self._validated_enhanced(X)
         return self._inverse_linear(rows) + self.mean_.astype(rows.dtype)
 
     def _inverse_linear(self, rows: np.ndarray) -> np.ndarray:

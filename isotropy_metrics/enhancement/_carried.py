@@ -1,6 +1,7 @@
 """Carrying an enhancement, or a Pipeline of them, to a folder, the Hub, torch, sentence-transformers, faiss and ONNX.
 
-Everything gives the same vectors as `transform`, to 1e-5 in float32. Libraries are imported when they are needed.
+Everything gives the same vectors as `transform`, in float32 to 1e-5 of a row's length. Libraries are imported
+when they are needed.
 """
 
 from __future__ import annotations

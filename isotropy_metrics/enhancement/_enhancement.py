@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from isotropy_metrics.arrays import as_rows
 from isotropy_metrics.enhancement._carried import Carried
@@ -189,6 +189,18 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         if type(X).__module__.partition(".")[0] == "torch" or getattr(X, "dtype", None) == np.float16:
             X, _ = as_rows(X)
         return validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), order="C", ensure_all_finite=False)
+
+    def _validated_enhanced(self, X: Any) -> np.ndarray:
+        """Rows that `transform` could have given, for `inverse_transform`."""
+        check_is_fitted(self)
+        rows = check_array(X, dtype=(np.float64, np.float32))
+        if rows.shape[1] != self._n_features_out:
+            raise ValueError(f"transform gives {self._n_features_out} features, got rows of {rows.shape[1]}")
+        return rows
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
 
     def __getattr__(self, name: str) -> Any:
         """Attributes that follow from the rows, after `partial_fit` and `merge`."""

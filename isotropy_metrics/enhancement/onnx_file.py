@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from isotropy_metrics.enhancement._whole_file import whole_file
 from isotropy_metrics.enhancement.torch_modules import module_of
 
 
@@ -34,12 +34,8 @@ def write_onnx(enhancement: Any, path: str | Path, overwrite: bool) -> Path:
             verbose=False,
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         program.save(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_array, check_is_fitted
 
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
@@ -79,10 +78,7 @@ class QuantileNormalization(Enhancement):
         """
         from scipy.special import ndtr
 
-        check_is_fitted(self)
-        rows = check_array(X, dtype=(np.float64, np.float32))
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(f"transform gives {self.n_features_in_} features, got rows of {rows.shape[1]}")
+        rows = self._validated_enhanced(X)
         original = np.empty_like(rows)
         for i, quantiles in enumerate(np.ascontiguousarray(self.quantiles_.T)):
             values = rows[:, i].astype(np.float64)

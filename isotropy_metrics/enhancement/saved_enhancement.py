@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from isotropy_metrics.enhancement._description import describe, rebuild
 from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
+from isotropy_metrics.enhancement._whole_file import whole_file
 from isotropy_metrics.enhancement.fingerprint import Fingerprint
 from isotropy_metrics.enhancement.per_group import PerGroup
 from isotropy_metrics.version import __version__
@@ -177,9 +177,5 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
