@@ -9,21 +9,20 @@ import inspect
 import numbers
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from isotropy_metrics.tokenized_texts import TokenizedTexts, longest_input, special_token_ids, tokenize
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 POOLINGS = (None, "mean", "cls", "last")
-FALLBACK_MAX_LENGTH = 512
-NO_LIMIT = 10**9  # a tokenizer without a limit says 1e30
-TEXTS_PER_TOKENIZER_CALL = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,28 +146,17 @@ def stream_hidden_states(
         if (name, value) != ("max_length", None) and not (isinstance(value, numbers.Integral) and value > 0):
             raise ValueError(f"{name} must be a positive whole number, got {value!r}")
     model, tokenizer = load_model(model, tokenizer, revision=revision, device=device)
-    _, transformers, tqdm = _backends()
-
-    encoder = model
-    if getattr(model.config, "is_encoder_decoder", False):
-        encoder = model.get_encoder()
-    elif isinstance(model, transformers.PreTrainedModel):
-        encoder = model.base_model  # the same hidden states without the logits of a head
-    accepted = inspect.signature(encoder.forward).parameters
-    names = ["input_ids"] + ["token_type_ids"] * ("token_type_ids" in accepted)
-    options = {"use_cache": False} if "use_cache" in accepted else {}
-
+    encoder = encoder_of(model)
     limit = longest_input(model, tokenizer) if max_length is None else max_length
     if limit <= tokenizer.num_special_tokens_to_add():
         added = tokenizer.num_special_tokens_to_add()
         raise ValueError(f"max_length={limit} leaves no room for text: the tokenizer adds {added} special tokens")
-    tokens, n_cut = _tokenize(tokenizer, texts, names, limit, tqdm, progress)
+    tokens, n_cut = tokenize(tokenizer, texts, input_names(encoder), max_length=limit, progress=progress)
     if n_cut:
         warnings.warn(f"{n_cut} of {len(texts)} texts were cut to max_length={limit} tokens", stacklevel=2)
 
     dropped = special_token_ids(tokenizer) if drop_special_tokens else []
-    kept_before = np.append(0, np.cumsum(~np.isin(tokens.columns["input_ids"], dropped)))
-    n_kept = kept_before[tokens.starts + tokens.lengths] - kept_before[tokens.starts]
+    n_kept = tokens.n_kept(dropped)
     n_usable = tokens.lengths if pooling in ("cls", "last") else n_kept
     if pooling is not None and not n_usable.all():
         index = int(np.argmin(n_usable))
@@ -180,7 +168,7 @@ def stream_hidden_states(
     order = order[n_usable[order] > 0]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     bar = {"total": len(texts), "initial": len(texts) - len(order), "desc": "hidden states", "disable": not progress}
-    return _forward_passes(model, encoder, options, tokens, batches, dropped, layers, pooling, bar)
+    return _forward_passes(model, encoder, tokens, batches, dropped, layers, pooling, bar)
 
 
 def embed(
@@ -220,66 +208,106 @@ def embed(
     return np.concatenate(rows)[np.argsort(np.concatenate(text_index), kind="stable")]
 
 
-@dataclass(frozen=True, eq=False)
-class _Tokens:
-    """The tokens of all texts end to end, one array per model input: text i has `lengths[i]` from `starts[i]` on."""
-
-    columns: dict[str, np.ndarray]
-    starts: np.ndarray
-    lengths: np.ndarray
-
-    def padded(self, chosen: np.ndarray, pad_id: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Returns the model inputs of the chosen texts and the mask of their tokens, `(n_texts, longest)`.
-
-        Padding goes to the right whatever the tokenizer prefers: absolute positions then start at the first token,
-        and a causal model never sees what comes after.
-        """
-        starts, lengths = self.starts[chosen], self.lengths[chosen]
-        attended = np.arange(lengths.max()) < lengths[:, None]
-        inputs = {"attention_mask": attended.astype(np.int64)}
-        for name, flat in self.columns.items():
-            inputs[name] = np.full(attended.shape, pad_id if name == "input_ids" else 0, dtype=np.int64)
-            inputs[name][attended] = np.concatenate([flat[a : a + n] for a, n in zip(starts, lengths, strict=True)])
-        return inputs, attended
+def _forward_passes(model, encoder, tokens, batches, dropped, layers, pooling, bar) -> Iterator[HiddenStates]:
+    _, _, tqdm = _backends()
+    with evaluating(model), tqdm(unit="text", **bar) as progress:
+        for chosen in batches:
+            batch = forward_pass(encoder, tokens, chosen, dropped=dropped, layers=layers, pooling=pooling)
+            progress.update(len(chosen))
+            yield batch
 
 
-def _forward_passes(model, encoder, options, tokens, batches, dropped, layers, pooling, bar) -> Iterator[HiddenStates]:
-    torch, _, tqdm = _backends()
+def forward_pass(
+    encoder: torch.nn.Module,
+    tokens: TokenizedTexts,
+    chosen: np.ndarray,
+    *,
+    dropped: Sequence[int] = (),
+    layers: list[int] | None = None,
+    pooling: str | None = None,
+) -> HiddenStates:
+    """Returns the rows of the chosen texts from one forward pass of an encoder in the mode that it is in.
+
+    Args:
+        encoder: as `encoder_of` finds it.
+        tokens: of all texts.
+        chosen: numbers of the texts of this batch; with a pooling, each has a token to pool.
+        dropped: ids of tokens that give no row and have no part in a mean.
+        layers: numbers of the layers, None for all.
+        pooling: as in `stream_hidden_states`.
+
+    Raises:
+        ValueError: a layer that there is not, or an encoder that does not return one state per token and layer.
+    """
+    torch, _, _ = _backends()
+    inputs, attended = tokens.padded(chosen, _padding_id(encoder))
     device = next(encoder.parameters()).device
-    # the model's own padding id, not the tokenizer's: always a row of its embedding, and the one RoBERTa counts by
-    pad_id = getattr(encoder.config, "pad_token_id", None)
-    pad_id = pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0
+    on_device = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
+    with (
+        torch.no_grad()
+    ):  # not inference_mode: a model that trains may keep tensors of this pass, such as position codes
+        output = encoder(**on_device, **_without_cache(encoder), output_hidden_states=True, return_dict=True)
+    states = getattr(output, "hidden_states", None)
+    if not states or any(state.shape[:2] != attended.shape for state in states):
+        raise ValueError(
+            f"{type(encoder).__name__} does not return one hidden state per token and layer: pass another model"
+        )
+    kept = attended & ~np.isin(inputs["input_ids"], dropped)
+    rows = {n: pool_rows(states[n], kept, attended, pooling) for n in _resolved_layers(layers, len(states) - 1)}
+    if pooling is None:
+        return HiddenStates(rows, np.repeat(chosen, kept.sum(1)), inputs["input_ids"][kept])
+    return HiddenStates(rows, chosen.copy(), None)
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """The model is in eval mode, then every sub-module gets back the mode it had."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        with tqdm(unit="text", **bar) as progress:
-            for chosen in batches:
-                inputs, attended = tokens.padded(chosen, pad_id)
-                on_device = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
-                with torch.inference_mode():  # not around the yield: the consumer's code is not ours
-                    output = encoder(**on_device, **options, output_hidden_states=True, return_dict=True)
-                states = getattr(output, "hidden_states", None)
-                if not states or any(state.shape[:2] != attended.shape for state in states):
-                    raise ValueError(
-                        f"{type(encoder).__name__} does not return one hidden state per token and layer: pass another "
-                        "model, or the original one if this one went through torch.compile"
-                    )
-                kept = attended & ~np.isin(inputs["input_ids"], dropped)
-                numbers_of_layers = _resolved_layers(layers, len(states) - 1)
-                rows = {number: pool_rows(states[number], kept, attended, pooling) for number in numbers_of_layers}
-                del output, states
-                progress.update(len(chosen))
-                if pooling is None:
-                    yield HiddenStates(rows, np.repeat(chosen, kept.sum(1)), inputs["input_ids"][kept])
-                else:
-                    yield HiddenStates(rows, chosen.copy(), None)
+        yield
     finally:
         for module, training in modes:  # not module.train(), which would recurse
             module.training = training
 
 
+def encoder_of(model: torch.nn.Module) -> torch.nn.Module:
+    """Returns what gives the hidden states: a model without its head, the encoder of an encoder-decoder.
+
+    In a module that is no transformers model it is the outermost one inside: the base of a PEFT model with its
+    adapters, the encoder of a SentenceTransformer or of a module of one's own.
+
+    Raises:
+        ValueError: the adapters of a PEFT model are virtual tokens, which only the whole model adds.
+    """
+    _, transformers, _ = _backends()
+    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        raise ValueError(
+            "a PEFT model with virtual tokens has no hidden states of its texts alone: pass another model"
+        )
+    inner = next((each for each in model.modules() if isinstance(each, transformers.PreTrainedModel)), None)
+    if inner is None:
+        return model
+    return inner.get_encoder() if getattr(inner.config, "is_encoder_decoder", False) else inner.base_model
+
+
+def input_names(encoder: torch.nn.Module) -> list[str]:
+    """Returns which outputs of a tokenizer the encoder takes, without the attention mask."""
+    return ["input_ids"] + ["token_type_ids"] * ("token_type_ids" in inspect.signature(encoder.forward).parameters)
+
+
+def _without_cache(encoder: torch.nn.Module) -> dict[str, bool]:
+    return {"use_cache": False} if "use_cache" in inspect.signature(encoder.forward).parameters else {}
+
+
+def _padding_id(encoder: torch.nn.Module) -> int:
+    """The model's own padding id, always a row of its embedding and the one RoBERTa counts by; not the tokenizer's."""
+    pad_id = getattr(getattr(encoder, "config", None), "pad_token_id", None)
+    return pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0
+
+
 def pool_rows(state: torch.Tensor, kept: np.ndarray, attended: np.ndarray, pooling: str | None) -> torch.Tensor:
-    """Returns the rows of one layer; every branch copies, which makes ordinary tensors of inference-mode ones."""
+    """Returns the rows of one layer; every branch copies, so that the states of the whole batch can go."""
     torch, _, _ = _backends()
     if pooling in ("cls", "last"):
         position = attended.sum(1) - 1 if pooling == "last" else np.zeros(len(attended), dtype=np.int64)
@@ -290,61 +318,6 @@ def pool_rows(state: torch.Tensor, kept: np.ndarray, attended: np.ndarray, pooli
     # float16 sums overflow; masked_fill because 0 * inf in the padding would be nan
     summed = state.masked_fill(~mask[:, :, None], 0).sum(1, dtype=torch.promote_types(state.dtype, torch.float32))
     return (summed / mask.sum(1, keepdim=True)).to(state.dtype)
-
-
-def _tokenize(tokenizer, texts, names, max_length, tqdm, progress) -> tuple[_Tokens, int]:
-    """Returns the tokens of all texts, at most `max_length` each, and how many texts were cut."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    truncation, padding = (None, None) if backend is None else (backend.truncation, backend.padding)
-    columns, lengths, n_cut = {}, [], 0
-    try:
-        with tqdm(total=len(texts), unit="text", desc="tokenize", disable=not progress, leave=False) as bar:
-            for start in range(0, len(texts), TEXTS_PER_TOKENIZER_CALL):
-                part = texts[start : start + TEXTS_PER_TOKENIZER_CALL]
-                encoded = tokenizer(part, return_attention_mask=False, verbose=False)
-                too_long = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) > max_length]
-                cut = [part[i] for i in too_long]
-                if cut:  # encoded again, because the tokenizer keeps the closing special token
-                    cut = tokenizer(
-                        cut, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
-                    )
-                for name in names:
-                    if name in encoded:
-                        for i, text in enumerate(too_long):
-                            encoded[name][text] = cut[name][i]
-                        flat = np.fromiter(chain.from_iterable(encoded[name]), dtype=np.int32)
-                        columns.setdefault(name, []).append(flat)
-                lengths += map(len, encoded["input_ids"])
-                n_cut += len(too_long)
-                bar.update(len(part))
-    finally:  # a call of a fast tokenizer leaves its settings behind
-        if backend is not None:
-            backend.no_truncation() if truncation is None else backend.enable_truncation(**truncation)
-            backend.no_padding() if padding is None else backend.enable_padding(**padding)
-    lengths = np.array(lengths)
-    columns = {name: np.concatenate(parts) for name, parts in columns.items()}
-    return _Tokens(columns, np.cumsum(lengths) - lengths, lengths), n_cut
-
-
-def special_token_ids(tokenizer) -> list[int]:
-    """Returns the ids of the special tokens, without the unknown token unless that has a second role (GPT-2)."""
-    roles = tokenizer.special_tokens_map  # asking for tokenizer.bos_token instead logs an error where there is none
-    unknown = roles.get("unk_token")
-    shared = {roles.get(f"{role}_token") for role in ("bos", "eos", "pad", "cls", "sep")}
-    spared = None if unknown is None or unknown in shared else tokenizer.convert_tokens_to_ids(str(unknown))
-    return [number for number in set(tokenizer.all_special_ids) if number is not None and number != spared]
-
-
-def longest_input(model, tokenizer) -> int:
-    """Returns how many tokens tokenizer and model both allow, 512 where neither says."""
-    torch, _, _ = _backends()
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
-    for name, module in model.named_modules():
-        # RoBERTa and its family count positions from padding_idx + 1: 514 rows hold 512 tokens
-        is_table = name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
-        if is_table and module.padding_idx is not None:
-            limits.append(module.num_embeddings - module.padding_idx - 1)
-    return min((n for n in limits if isinstance(n, int) and 0 < n < NO_LIMIT), default=FALLBACK_MAX_LENGTH)
 
 
 def _checked_texts(texts) -> list[str]:

@@ -233,14 +233,15 @@ def test_rows_are_ordinary_tensors(minilm):
             assert rows.dtype == torch.float32 and rows.device == minilm[0].device
 
 
-def test_the_forward_pass_is_in_inference_mode_and_the_consumer_is_not(minilm):
-    inside = []
-    hook = minilm[0].register_forward_hook(lambda *_: inside.append(torch.is_inference_mode_enabled()))
+def test_the_forward_pass_keeps_no_graph_and_the_consumer_may(minilm):
+    inside = []  # inference mode would leave tensors in a model that trains which autograd refuses
+    hook = minilm[0].register_forward_hook(
+        lambda *_: inside.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+    )
     for _ in stream_hidden_states(minilm[0], TEXTS, tokenizer=minilm[1], batch_size=4, progress=False):
-        assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
     hook.remove()
-    assert inside == 3 * [True]
+    assert inside == 3 * [(False, False)]
 
 
 def test_one_forward_pass_per_batch_longest_first_and_without_the_head():
@@ -506,17 +507,32 @@ def test_bad_options_are_refused(minilm, options, message):
         stream_hidden_states(minilm[0], TEXTS, tokenizer=minilm[1], **options)
 
 
-def test_a_model_that_returns_no_hidden_states_is_refused(minilm):
+def test_a_module_that_returns_no_hidden_states_is_refused(minilm):
     class Silent(torch.nn.Module):
-        def __init__(self, model):
+        def __init__(self):
             super().__init__()
-            self.model, self.config = model, model.config
+            self.linear, self.config = torch.nn.Linear(1, 1), minilm[0].config
 
         def forward(self, **inputs):
             return None
 
     with pytest.raises(ValueError, match="Silent does not return one hidden state per token and layer"):
-        collect(Silent(minilm[0]), minilm[1], TEXTS)
+        collect(Silent(), minilm[1], TEXTS)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_of_a_module_around_a_model_the_model_is_read(minilm):
+    class Siamese(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.config = minilm[0], minilm[0].config
+
+    for around in (Siamese(), torch.compile(minilm[0])):
+        (found,), (expected,) = (
+            [batch.layers for batch in stream_hidden_states(model, TEXTS, tokenizer=minilm[1], progress=False)]
+            for model in (around, minilm[0])
+        )
+        assert all(torch.equal(found[n], expected[n]) for n in expected)
 
 
 def test_progress_goes_to_stderr_and_can_be_turned_off(minilm, capsys):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isotropy_metrics.hidden_states import longest_input, pool_rows, special_token_ids
+from isotropy_metrics.hidden_states import encoder_of, evaluating, pool_rows
+from isotropy_metrics.tokenized_texts import longest_input, special_token_ids
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +131,7 @@ class FrozenEncoder(_Frozen):
     def _embed(self, tokens: dict[str, list[list[int]]] | BatchEncoding) -> np.ndarray:
         import torch
 
-        model = _encoder_of(self.model)
+        model = encoder_of(self.model)
         inputs = self._padded(tokens, inspect.signature(model.forward).parameters)
         attended = inputs["attention_mask"].numpy().astype(bool)
         kept = attended & ~np.isin(inputs["input_ids"].numpy(), self.dropped)
@@ -207,18 +207,6 @@ def layer_as_known(layer: int, known: Any, model: torch.nn.Module) -> int:
     return layer
 
 
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model is in eval mode, then every sub-module gets back the mode it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in modes:  # not module.train(), which would recurse
-            module.training = training
-
-
 def _without_capturing_hooks(model: torch.nn.Module) -> torch.nn.Module:
     """A copy that shares the tensors, without the hooks of transformers.utils.output_capturing.
 
@@ -235,10 +223,3 @@ def _without_capturing_hooks(model: torch.nn.Module) -> torch.nn.Module:
 
 def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _encoder_of(model: PreTrainedModel) -> torch.nn.Module:
-    """What gives the hidden states: the encoder of an encoder-decoder, the base model of one with a head."""
-    if getattr(model.config, "is_encoder_decoder", False):
-        return model.get_encoder()
-    return getattr(model, "base_model", model)

@@ -18,8 +18,8 @@ from transformers import (
     set_seed,
 )
 
-from isotropy_metrics.hidden_states import special_token_ids
 from isotropy_metrics.study.text_pairs import TextPairs
+from isotropy_metrics.tokenized_texts import special_token_ids
 
 LEARNING_RATE = 2e-5
 BATCH_SIZE = 16

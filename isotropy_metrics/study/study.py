@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import isotropy_metrics
-from isotropy_metrics.hidden_states import load_model, longest_input
+from isotropy_metrics.hidden_states import load_model
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.study.bundled import minilm_path
 from isotropy_metrics.study.fine_tuning import BATCH_SIZE, LEARNING_RATE, MAX_LENGTH, WARMUP_SHARE, fine_tune
@@ -25,6 +25,7 @@ from isotropy_metrics.study.report import write_report
 from isotropy_metrics.study.text_pairs import STSB, TextPairs, load_pairs
 from isotropy_metrics.study.token_space import TokenSpace, token_space
 from isotropy_metrics.study.treatments import compare_treatments
+from isotropy_metrics.tokenized_texts import longest_input
 
 DEFAULT_MEASURES = (
     "average_cosine_similarity",
