@@ -139,7 +139,7 @@ def stream_hidden_states(
             moments.update(batch.layers[12])
     """
     texts = _checked_texts(texts)
-    layers = _checked_layers(layers)
+    layers = checked_layers(layers)
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}")
     for name, value in {"batch_size": batch_size, "max_length": max_length}.items():
@@ -253,7 +253,7 @@ def forward_pass(
             f"{type(encoder).__name__} does not return one hidden state per token and layer: pass another model"
         )
     kept = attended & ~np.isin(inputs["input_ids"], dropped)
-    rows = {n: pool_rows(states[n], kept, attended, pooling) for n in _resolved_layers(layers, len(states) - 1)}
+    rows = {n: pool_rows(states[n], kept, attended, pooling) for n in resolved_layers(layers, len(states) - 1)}
     if pooling is None:
         return HiddenStates(rows, np.repeat(chosen, kept.sum(1)), inputs["input_ids"][kept])
     return HiddenStates(rows, chosen.copy(), None)
@@ -333,7 +333,7 @@ def _checked_texts(texts) -> list[str]:
     return texts
 
 
-def _checked_layers(layers) -> list[int] | None:
+def checked_layers(layers) -> list[int] | None:
     """Returns the layers as a list of ints, `None` for all."""
     if isinstance(layers, str) and layers == "all":
         return None
@@ -344,7 +344,7 @@ def _checked_layers(layers) -> list[int] | None:
     return [int(layer) for layer in wanted]
 
 
-def _resolved_layers(layers: list[int] | None, last: int) -> list[int]:
+def resolved_layers(layers: list[int] | None, last: int) -> list[int]:
     """Returns the layer numbers counted from the front, for a model with layers 0 to `last`."""
     for layer in layers or ():
         if not -last - 1 <= layer <= last:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from isotropy_metrics.enhancement._whole_file import whole_file
 from isotropy_metrics.enhancement.torch_modules import module_of
+from isotropy_metrics.whole_file import whole_file
 
 
 def write_onnx(enhancement: Any, path: str | Path, overwrite: bool) -> Path:

@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from isotropy_metrics.enhancement._description import describe, rebuild
 from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
-from isotropy_metrics.enhancement._whole_file import whole_file
 from isotropy_metrics.enhancement.fingerprint import Fingerprint
 from isotropy_metrics.enhancement.per_group import PerGroup
 from isotropy_metrics.version import __version__
+from isotropy_metrics.whole_file import whole_file
 
 JSON_FILE = "enhancement.json"
 TENSORS_FILE = "enhancement.safetensors"

@@ -1,0 +1,49 @@
+"""The processes of a run as torch.distributed connects them; alone, each function is what one process would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def rank() -> int:
+    """Number of this process, 0 when alone."""
+    return torch.distributed.get_rank() if are_connected() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return torch.distributed.get_world_size() if are_connected() else 1
+
+
+def are_connected() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def raise_together(error: Exception | None) -> None:
+    """Raise on all processes if one of them has an error: its own there, a word about the others elsewhere.
+
+    Every process must call it; without it, those without an error would wait for ever in the next exchange.
+    """
+    if are_connected():
+        device = torch.device("cuda", torch.cuda.current_device()) if _uses_nccl() else torch.device("cpu")
+        failed = torch.tensor([rank() + 1 if error is not None else 0], device=device)
+        torch.distributed.all_reduce(failed, torch.distributed.ReduceOp.MAX)
+        if error is None and failed.item():
+            raise RuntimeError(f"it failed on process {int(failed.item()) - 1}, whose own message says why")
+    if error is not None:
+        raise error
+
+
+def from_main(value: Any) -> Any:
+    """The value that process 0 passes, on all processes."""
+    if not are_connected():
+        return value
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def _uses_nccl() -> bool:
+    return torch.distributed.get_backend() == "nccl"
