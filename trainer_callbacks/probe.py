@@ -88,10 +88,11 @@ class Probe:
         if isinstance(records[0], Mapping) and "input_ids" in records[0]:
             tokens = _given_tokens(records, names, max_length)
         else:
+            texts = _texts(records)
             if tokenizer is None:
                 raise ValueError("a probe of texts needs a tokenizer: pass processing_class=tokenizer to the Trainer")
             limit = longest_input(encoder, tokenizer) if max_length is None else max_length
-            tokens, _ = tokenize(tokenizer, _texts(records), names, max_length=limit)
+            tokens, _ = tokenize(tokenizer, texts, names, max_length=limit)
         dropped = special_token_ids(tokenizer) if drop_special_tokens and tokenizer is not None else []
         return cls(tokens, labels=labels, dropped=dropped, **options)
 
