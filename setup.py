@@ -48,6 +48,9 @@ TEST_REQUIRE = [
     "scikit-dimension==0.5.0",
     "gradio>=6.0",
     "psutil>=5.9",
+    "peft>=0.15",
+    "tensorboard>=2.18",
+    "trackio>=0.20",
 ]
 DEV_REQUIRE = [*TEST_REQUIRE, "ruff>=0.12", "pre-commit>=4.0", "build>=1.2"]
 ALL_REQUIRE = sorted({*EVALUATE_REQUIRE, *FILES_REQUIRE, *STUDY_REQUIRE, *EXPORT_REQUIRE, *DEMO_REQUIRE, *DEV_REQUIRE})

@@ -108,3 +108,14 @@ def test_measuring_arrays_and_lists_loads_no_heavy_library_either():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+def test_trainer_callbacks_are_found_without_loading_what_they_plug_into():
+    code = (
+        "import sys, trainer_callbacks\n"
+        "print(*(set(sys.modules) & {'torch', 'transformers', 'sentence_transformers', 'datasets', 'accelerate'}))\n"
+        "for name in trainer_callbacks.__all__:\n"
+        "    assert getattr(trainer_callbacks, name).__name__ == name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from clouds import gaussian
+from transformers import TrainerState
 
 from trainer_callbacks.regularizers.cl_reg import CLReg
 from trainer_callbacks.regularizers.i_star import IStar
@@ -91,9 +92,11 @@ def test_value(alpha, as_outputs):
     task = torch.nn.functional.cross_entropy(model(X), LABELS)
     expected = alpha * task + (1 - alpha) * term(X.tanh())
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
-    assert loss.latest["task_loss"].item() == pytest.approx(task.item(), rel=1e-12)
-    assert loss.latest["term"].item() == term(X.tanh()).item()
-    assert not any(each.requires_grad for each in loss.latest.values())
+    state, logs = TrainerState(log_history=[{}]), {"loss": value.item(), "learning_rate": 0.1}
+    loss.on_log(None, state, None, logs)
+    expected = {"task_loss": task.item(), "uniformity": term(X.tanh()).item(), "uniformity_weight": 1 - alpha}
+    assert state.log_history == [pytest.approx(expected, rel=1e-6)]
+    assert logs == pytest.approx(logs | expected, rel=1e-6)
 
 
 def test_the_default_term_is_i_star_shrunk_to_the_identity():
@@ -257,14 +260,7 @@ class Run:
         dataset = [
             {name: encoded[name][i] for name in encoded} | {"labels": label} for i, (_, label) in enumerate(texts)
         ]
-        self.losses = []
         joint = loss_of(self.layer) if loss_of else None
-
-        def followed(*args, **kwargs):
-            value = joint(*args, **kwargs)
-            self.losses.append({name: each.item() for name, each in joint.latest.items()})
-            return value
-
         settings = {
             "learning_rate": 1e-3,
             "lr_scheduler_type": "constant",
@@ -281,9 +277,14 @@ class Run:
             TrainingArguments(str(folder), **settings | arguments),
             train_dataset=dataset,
             eval_dataset=dataset[:8],
-            compute_loss_func=followed if joint else None,
+            compute_loss_func=joint,
+            callbacks=[joint] if joint else None,
         )
         self.trainer.train()
+        log = self.trainer.state.log_history
+        self.losses = [
+            {"task_loss": entry["task_loss"], "term": entry["i_star"]} for entry in log if "i_star" in entry
+        ]
 
     def weights(self):
         return torch.cat([parameter.detach().flatten() for parameter in self.model.parameters()])

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from isotropy_metrics.collapse_cause import likely_cause
-
 from isotropy_metrics.statistics import Moments
 from trainer_callbacks.alarm_report import alert_trackio, write_alarm
 from trainer_callbacks.collapse_alarm import CollapseAlarm
@@ -103,13 +102,14 @@ class CollapseWatch:
             "alarm": what,
             "key": key,
             "value": value,
+            "threshold": alarm.threshold(before),
             "baseline": before,
             "cause": cause,
             "values": reading.values,
             "baseline_values": baseline,
         }
         path = write_alarm(args.output_dir, report)
-        logger.warning("%s. %s (%s)", what, cause, path)
+        logger.warning("%s. %s %s", what, cause, path)
         alert_trackio(what, cause)
 
 

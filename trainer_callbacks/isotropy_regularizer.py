@@ -15,6 +15,7 @@ from isotropy_metrics.hidden_states import checked_layers, encoder_of
 from isotropy_metrics.measures import MEASURES
 from isotropy_metrics.statistics import Moments
 from isotropy_metrics.whole_file import whole_file
+from trainer_callbacks.loss_log import LossLog
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probed_space import ProbedSpace
 from trainer_callbacks.processes import world_size
@@ -100,7 +101,7 @@ class IsotropyRegularizer(TrainerCallback):
         self._states: TrainingStates | None = None
         self._loss_hook: Any = None
         self._uncounted: torch.Tensor | None = None
-        self._unlogged: list[torch.Tensor] = []  # task loss and term of every forward pass since the last log
+        self._log = LossLog(term.name)
         self._micro_batches: list[Any] = []
         self._micro_batch = 0
         self._is_recording = False
@@ -131,11 +132,16 @@ class IsotropyRegularizer(TrainerCallback):
         model: Any = None,
         **of_trainer: Any,
     ) -> None:
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"a regulariser cannot see the whole batch of torch.nn.DataParallel over {args.n_gpu} GPUs: launch "
+                "one process per GPU, as with `accelerate launch`"
+            )
         self._args = args
         self._remove_hooks()
         self._states = TrainingStates(model, self.layers, self.pooling, self.term.two_passes)
         self._loss_hook = model.register_forward_hook(self._after_forward, with_kwargs=True)
-        self._unlogged = []
+        self._log.forget()
         self._keeps_reference = self._load(args, state) and state.epoch % 1 != 0  # in the midst of an epoch
         if self._wants_reference:
             source = of_trainer["train_dataloader"].dataset if self.reference is None else self.reference
@@ -204,30 +210,22 @@ class IsotropyRegularizer(TrainerCallback):
         logs: dict[str, float] | None = None,
         **of_trainer: Any,
     ) -> None:
-        if logs is None or "loss" not in logs or "learning_rate" not in logs:
-            return
-        if not self._unlogged:
-            return
-        means = torch.stack(self._unlogged).mean(0)
-        self._unlogged = []
-        if world_size() > 1:
-            torch.distributed.all_reduce(means)
-            means /= world_size()
-        task_loss, term = means.tolist()
-        name = self.term.name
-        values = {"task_loss": task_loss, name: term, f"{name}_weight": self.current_weight}
-        logs |= values
-        state.log_history[-1] |= values
+        self._log.add_to(logs, state, self.current_weight)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **of_trainer: Any
     ) -> None:
         tensors = {name: tensor.contiguous() for name, tensor in self.term.state_dict().items()}
-        if tensors and state.is_world_process_zero:
-            from safetensors.torch import save_file
+        path = self._file(args, state)
+        if not tensors or not state.is_world_process_zero:
+            return
+        if not path.parent.is_dir():  # as in a search of hyperparameters, whose runs are not resumed
+            logger.warning("%s is not saved: there is no folder %s", self.term.name, path.parent)
+            return
+        from safetensors.torch import save_file
 
-            with whole_file(self._file(args, state)) as beside:
-                save_file(tensors, beside)
+        with whole_file(path) as beside:
+            save_file(tensors, beside)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **of_trainer: Any
@@ -284,8 +282,7 @@ class IsotropyRegularizer(TrainerCallback):
         is_joint = len(self._micro_batches) > 1
         value = term.detach() * share
         gradient = (term - term.detach()) * (share * n if is_joint else share)
-        of_task = task_loss.detach() if divided else task_loss.detach() / share
-        self._unlogged.append(torch.stack([of_task.float(), term.detach().float()]))
+        self._log.note(task_loss if divided else task_loss / share, term)
         return task_loss + self.current_weight * (value + gradient).to(task_loss.device)
 
     @property

@@ -136,7 +136,7 @@ def _records(source: Any, size: int | None, seed: int) -> list[Any]:
 
 def _texts(records: list[Any]) -> list[str]:
     if isinstance(records[0], Mapping):
-        columns = [name for name, value in records[0].items() if isinstance(value, str)]
+        columns = [name for name, value in records[0].items() if isinstance(value, str) and name not in LABEL_COLUMNS]
         if len(columns) != 1:
             found = ", ".join(columns or map(str, records[0])) or "none"
             raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from isotropy_metrics.hidden_states import encoder_of
 from isotropy_metrics.measures import Measure, measure, statistics_for, update_statistics
 from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.distributed import merge_processes
@@ -34,7 +35,7 @@ class ProbedSpace:
     def read(
         cls,
         probe: Probe,
-        encoder: torch.nn.Module,
+        model: torch.nn.Module,
         measures: Sequence[Measure],
         *,
         layers: list[int] | None,
@@ -45,6 +46,7 @@ class ProbedSpace:
         """The space of all processes' rows; every process must call it.
 
         Args:
+            model: as the Trainer gives it to callbacks.
             layers: numbers of the layers, None for all.
             sampled: keep a sample of the rows of each layer for comparisons.
             sample_size: rows of each sample.
@@ -54,6 +56,7 @@ class ProbedSpace:
         """
         space, error = cls({}, {}), None
         sample = {"size": sample_size, "seed": seed}
+        encoder = model if is_sharded(model) else encoder_of(model)
         try:
             for batch in probe.forward_passes(encoder, layers, rank(), world_size()):
                 for layer, rows in batch.layers.items():
@@ -99,3 +102,8 @@ class ProbedSpace:
     def _merged(self) -> ProbedSpace:
         statistics = {layer: list(map(merge_processes, each)) for layer, each in self.statistics.items()}
         return ProbedSpace(statistics, {layer: merge_processes(each) for layer, each in self.samples.items()})
+
+
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Whether only a call of the whole model brings its parameters together (FSDP)."""
+    return any(base.__name__ in ("FullyShardedDataParallel", "FSDPModule") for base in type(model).__mro__)

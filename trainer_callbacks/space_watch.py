@@ -170,7 +170,7 @@ class SpaceWatch:
             with undisturbed(model, dtype):
                 space = ProbedSpace.read(
                     probe,
-                    model if _is_sharded(model) else encoder_of(model),
+                    model,
                     self.measures,
                     layers=self.layers,
                     sampled=bool(self.comparisons),
@@ -252,8 +252,3 @@ def key_of(probe: str, layer: int | None, name: str) -> str:
     """Key of a value: of one layer, or with None of the last."""
     key = name if layer is None else f"layer_{layer}/{name}"
     return f"{probe}_{key}" if probe else key
-
-
-def _is_sharded(model: torch.nn.Module) -> bool:
-    """Whether only a call of the whole model brings its parameters together (FSDP)."""
-    return any(base.__name__ in ("FullyShardedDataParallel", "FSDPModule") for base in type(model).__mro__)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import TrainerCallback
 
+from trainer_callbacks.loss_log import LossLog
 from trainer_callbacks.regularizers.isotropy_layer import IsotropyLayer
 from trainer_callbacks.regularizers.joint_batch import JointBatch
 from trainer_callbacks.regularizers.regularization_term import RegularizationTerm
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 NO_LABEL = -100
 
@@ -22,12 +27,16 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, reduction: str) ->
     )
 
 
-class JointLoss:
+class JointLoss(TrainerCallback):
     """The loss of the task joined with the anisotropy of an `IsotropyLayer`: give it as `compute_loss_func`.
 
         layer = IsotropyLayer(model.config.hidden_size)
         model.classifier = torch.nn.Sequential(layer, model.classifier)
-        Trainer(model, args, compute_loss_func=JointLoss(layer), ...)
+        joint_loss = JointLoss(layer)
+        Trainer(model, args, compute_loss_func=joint_loss, callbacks=[joint_loss], ...)
+
+    As a callback it adds `task_loss`, the term by its name (`i_star`) and its weight, 1 − α, to the entries of the
+    training log: in `log_history`, and for the callbacks after it.
 
     With the term of the layer's output, by default 1 − IsoScore*, it is
 
@@ -68,9 +77,6 @@ class JointLoss:
         term: what is made small beside the task, of the layer's output; None for `IStar(reference="identity")`.
         task_loss: called with logits, labels and reduction="sum" or "mean", as in `torch.nn.functional`.
 
-    Attributes:
-        latest: `task_loss` and `term` of the latest micro-batch, a mean and an unweighted value, without gradient.
-
     Raises:
         ValueError: α is outside [0, 1], the term needs two forward passes, or, in a call, there are no labels.
         RuntimeError: in a call, the layer kept no output in training: it is not part of the model, or of a copy of it
@@ -83,8 +89,8 @@ class JointLoss:
         >>> loss = JointLoss(layer, alpha=0.9, term=CosReg(unbiased=True))
         >>> logits = layer(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
         >>> joint = loss({"logits": logits}, torch.tensor([0, 1, 1]), num_items_in_batch=3)
-        >>> round(joint.item(), 4), {name: round(value.item(), 4) for name, value in loss.latest.items()}
-        (0.443, {'task_loss': 0.4399, 'term': 0.4714})
+        >>> round(joint.item(), 4)
+        0.443
     """
 
     def __init__(
@@ -103,7 +109,7 @@ class JointLoss:
         if term.two_passes:
             raise ValueError(f"{type(term).__name__} compares two forward passes, and a loss sees one")
         self.layer, self.alpha, self.term, self.task_loss = layer, alpha, term, task_loss
-        self.latest: dict[str, torch.Tensor] = {}
+        self._log = LossLog(term.name)
         self._processes = JointBatch()
         self._is_checked = False
 
@@ -134,6 +140,16 @@ class JointLoss:
         term = self.term(states, mask)
         self._note(task, term, labels, num_items_in_batch)
         return self.alpha * task + (1 - self.alpha) * share * term
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **of_trainer: Any,
+    ) -> None:
+        self._log.add_to(logs, state, 1 - self.alpha)
 
     def _task(
         self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
@@ -183,7 +199,6 @@ class JointLoss:
         labels: torch.Tensor,
         num_items_in_batch: torch.Tensor | int | None,
     ) -> None:
-        """Keep the values for whoever logs them."""
         n_labels = (labels != NO_LABEL).sum().clamp(min=1)
         mean = task.detach() if num_items_in_batch is None else task.detach() * num_items_in_batch / n_labels
-        self.latest = {"task_loss": mean, "term": term.detach()}
+        self._log.note(mean, term)

@@ -1,0 +1,307 @@
+"""Curves of a whole training run: geometry, drift and task, from the log that the Trainer keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isotropy_metrics.measures import MEASURES
+from isotropy_metrics.measures._measure import text_of
+from isotropy_metrics.measures.comparisons import COMPARISONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STATE_FILE = "trainer_state.json"
+ALARM_KEY = "eval_isotropy_alarm"
+DRIFT = "_to_baseline"
+
+NAMES = [f"{name}{ending}" for name in MEASURES for ending in ("", "_log10")] + [
+    f"{name}{DRIFT}" for name in COMPARISONS
+]
+_GEOMETRY_KEY = re.compile(
+    rf"eval_(?:(?P<probe>.+?)_)??(?:layer_(?P<layer>\d{{1,6}})/)?(?P<name>{'|'.join(map(re.escape, NAMES))})"
+)
+
+NO_TASK = re.compile(r"(^|_)(runtime|(samples|steps|tokens)_per_second|n_[a-z_]+|model_preparation_time)$|/")
+"""Keys of an evaluation that are neither geometry nor a score."""
+
+LARGEST = 1e300
+
+COLUMNS = {1: 3, 2: 4, 4: 4}
+MOST_COLUMNS = 3
+"""So that with several probes those of one measure lie side by side."""
+
+WIDTH, HEIGHT = 4.0, 2.7
+FEW_TICKS = 13
+ALARM_COLOR = "#B3261E"
+LINE_COLORS = ("#4C6A92", "#D1642C", "#4F8A5B", "#8A5B93", "#7A7A7A", "#B59B2A")
+
+Points = dict[float, float]
+"""Value by step."""
+
+
+class _Panel(NamedTuple):
+    title: str
+    lines: dict[str | int | None, Points]
+    """By layer, or by key."""
+    is_of_layers: bool
+    reference: float | None = None
+    """What an isotropic space, or the same space again, has."""
+
+
+def load_history(path: str | Path) -> list[dict[str, Any]]:
+    """The `log_history` of a run.
+
+    Args:
+        path: a trainer_state.json, a checkpoint folder, or the output_dir of a run: then its latest checkpoint, or
+            the state that `trainer.save_state()` wrote there, whichever went on for longer.
+
+    Raises:
+        FileNotFoundError: there is no such file, and none in the folder.
+        ValueError: it is not what a Trainer saves.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _read(path)
+    checkpoints = [folder for folder in path.glob("checkpoint-*") if (folder / STATE_FILE).is_file()]
+    newest = max(checkpoints, key=_number_of, default=None)
+    files = [folder / STATE_FILE for folder in (path, newest) if folder is not None]
+    histories = [_read(file) for file in files if file.is_file()]
+    if not histories:
+        raise FileNotFoundError(f"there is no {STATE_FILE} in {path}, nor in a checkpoint folder inside it")
+    return max(histories, key=lambda history: max(_steps(history), default=-1.0))
+
+
+def draw_training_curves(
+    history: Iterable[dict[str, Any]],
+    measures: str | Sequence[str] | None = None,
+    *,
+    probe: str | None = None,
+) -> Figure:
+    """One panel per measure with a line per layer, then the drift from the space before training, then the task.
+
+    The first value is that before training where the run has one, at step 0. A dotted line is what an isotropic space
+    has, or what the same space compared with itself has, where it is in sight; triangles mark the evaluations at
+    which a collapse alarm was raised. Values that are missing or not finite leave a gap.
+
+    Args:
+        history: `trainer.state.log_history`, or what `load_history` gave.
+        measures: names of measures or comparisons, in the order of the panels; None for all that the history has.
+        probe: the name of one probe; None for all that the history has.
+
+    Raises:
+        ValueError: no isotropy in the history, or not the measure or the probe that was asked for.
+    """
+    by_step = _by_step(history)
+    geometry = _geometry(by_step)
+    if not geometry:
+        raise ValueError(
+            "this history has no isotropy in it: add trainer_callbacks.IsotropyCallback to the Trainer before training"
+        )
+    panels = _geometry_panels(geometry, measures, probe) + _task_panels(by_step)
+    layers = sorted({layer for panel in panels if panel.is_of_layers for layer in panel.lines if layer is not None})
+    alarms = [step for step, entry in by_step.items() if _number(entry.get(ALARM_KEY)) > 0]
+    n_probes = len({each for _, each in geometry}) if probe is None else 1
+    return _draw(panels, layers, alarms, n_columns=min(COLUMNS.get(n_probes, MOST_COLUMNS), len(panels)))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: it was cut short or altered") from error
+    history = state.get("log_history") if isinstance(state, dict) else None
+    if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
+        raise ValueError(f"{path} has no log_history: pass the {STATE_FILE} that a transformers Trainer saved")
+    return history
+
+
+def _number_of(checkpoint: Path) -> int:
+    number = checkpoint.name.removeprefix("checkpoint-")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
+
+
+def _steps(history: Iterable[dict[str, Any]]) -> list[float]:
+    steps = [_number(entry.get("step")) for entry in history]
+    return [step for step in steps if not math.isnan(step)]
+
+
+def _number(value: Any) -> float:
+    """The value as a float, NaN if it is not a number or not finite."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < LARGEST else math.nan
+
+
+def _by_step(history: Iterable[dict[str, Any]]) -> dict[float, dict[str, Any]]:
+    """All that was logged at each step, in order; of a key that was logged twice the later value."""
+    merged: dict[float, dict[str, Any]] = {}
+    for entry in history:
+        step = _number(entry.get("step"))
+        if not math.isnan(step):
+            merged.setdefault(step, {}).update(entry)
+    return dict(sorted(merged.items()))
+
+
+def _geometry(by_step: dict[float, dict[str, Any]]) -> dict[tuple[str, str | None], dict[int | None, Points]]:
+    """Points by layer, for each name and probe; layer None is the last one, kept where no layer has a number."""
+    curves: dict[tuple[str, str | None], dict[int | None, Points]] = {}
+    for step, entry in by_step.items():
+        for key, value in entry.items():
+            found = _GEOMETRY_KEY.fullmatch(str(key))
+            if found is not None:
+                layer = None if found["layer"] is None else int(found["layer"])
+                lines = curves.setdefault((found["name"], found["probe"]), {})
+                lines.setdefault(layer, {})[step] = _number(value)
+    for lines in curves.values():
+        if len(lines) > 1:
+            lines.pop(None, None)
+    return {name: dict(sorted(lines.items(), key=lambda line: line[0] or 0)) for name, lines in curves.items()}
+
+
+def _geometry_panels(
+    geometry: dict[tuple[str, str | None], dict[int | None, Points]],
+    measures: str | Sequence[str] | None,
+    probe: str | None,
+) -> list[_Panel]:
+    probes = sorted({each for _, each in geometry}, key=lambda each: each or "")
+    if probe is not None and probe not in probes:
+        known = ", ".join(each for each in probes if each is not None)
+        raise ValueError(
+            f"the history has no probe {probe!r}; " + (f"it has: {known}" if known else "none has a name")
+        )
+    shown = probes if probe is None else [probe]
+    panels = []
+    for name in _chosen_names([name for name, each in geometry if each in shown], measures):
+        for each in shown:
+            if (name, each) in geometry:
+                panels.append(_geometry_panel(name, each, geometry[name, each]))
+    return panels
+
+
+def _chosen_names(present: Iterable[str], measures: str | Sequence[str] | None) -> list[str]:
+    """Names of the panels in order; a measure with a logarithm is shown by it."""
+    present = set(present)
+    known = [name for name in NAMES if name in present and f"{name}_log10" not in present]
+    if measures is None:
+        return known
+    asked_for = [measures] if isinstance(measures, str) else list(measures)
+    if not asked_for:
+        raise ValueError(f"no measure named; the history has: {', '.join(known)}")
+    chosen = []
+    for asked in asked_for:
+        fitting = [name for name in (f"{asked}_log10", asked, f"{asked}{DRIFT}") if name in present]
+        if not fitting:
+            raise ValueError(f"the history has no {asked!r}; it has: {', '.join(known)}")
+        chosen.append(fitting[0])
+    return list(dict.fromkeys(chosen))
+
+
+def _geometry_panel(name: str, probe: str | None, lines: dict[int | None, Points]) -> _Panel:
+    plain = name.removesuffix("_log10").removesuffix(DRIFT)
+    if name.endswith(DRIFT):
+        fact, word = COMPARISONS[plain].same, "same space"
+    else:
+        fact, word = MEASURES[plain].isotropic, "isotropic"
+    is_log = name.endswith("_log10")
+    number = isinstance(fact, (int, float)) and (fact > 0 or not is_log)
+    reference = (math.log10(fact) if is_log else float(fact)) if number else None
+    note = "" if fact is None or is_log and not number else f" ({word}: {text_of(reference if number else fact)})"
+    where = "" if probe is None else f", {probe}"
+    return _Panel(f"{name.replace('_', ' ')}{where}{note}", lines, is_of_layers=True, reference=reference)
+
+
+def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[_Panel]:
+    """Losses, the scores of the task, and the terms of a regularizer, where there are any."""
+    losses: dict[str, Points] = {}
+    scores: dict[str, Points] = {}
+    terms: dict[str, Points] = {}
+    for step, entry in by_step.items():
+        for key, value in entry.items():
+            number = _number(value)
+            is_loss = key in ("loss", "task_loss") or (key.startswith("eval_") and key.endswith("_loss"))
+            if math.isnan(number) or key == ALARM_KEY or _GEOMETRY_KEY.fullmatch(key):
+                continue
+            if is_loss:
+                losses.setdefault(key, {})[step] = number
+            elif key.startswith("eval_") and not NO_TASK.search(key):
+                scores.setdefault(key, {})[step] = number
+            elif f"{key}_weight" in entry:
+                terms.setdefault(key, {})[step] = number
+    panels = [("loss", losses), ("task", scores), ("regularization term", terms)]
+    return [_Panel(title, lines, is_of_layers=False) for title, lines in panels if lines]
+
+
+def _draw(panels: Sequence[_Panel], layers: Sequence[int], alarms: Sequence[float], n_columns: int) -> Figure:
+    """matplotlib without pyplot, so that nothing global changes."""
+    import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    n_rows = math.ceil(len(panels) / n_columns)
+    figure = Figure(figsize=(WIDTH * n_columns + 0.9, HEIGHT * n_rows + 0.5), dpi=130, layout="constrained")
+    axes = list(np.ravel(figure.subplots(n_rows, n_columns, sharex=True)))
+    # not to the end of the map, whose yellow is hard to see on white
+    colors = dict(zip(layers, colormaps["viridis"](np.linspace(0.0, 0.88, max(len(layers), 1))), strict=False))
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, panel, colors, alarms)
+    for i, axis in enumerate(axes):
+        if i >= len(panels):
+            axis.remove()
+        elif i + n_columns >= len(panels):
+            axis.set_xlabel("training step", fontsize=8)
+            axis.tick_params(labelbottom=True)
+    if len(layers) > 1:
+        _add_layer_bar(figure, axes[: len(panels)], colors)
+    if alarms:
+        handles = [line for line in axes[0].get_lines() if line.get_label() == "collapse alarm raised"]
+        figure.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_panel(axis: Axes, panel: _Panel, colors: dict[int, Any], alarms: Sequence[float]) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25, lw=0.6)
+    axis.set_title(panel.title, fontsize=9, pad=12 if alarms else 6)
+    axis.tick_params(labelsize=8)
+    last = max((layer for layer in panel.lines if isinstance(layer, int)), default=None)
+    for i, (name, points) in enumerate(panel.lines.items()):
+        style = {"color": colors.get(name, LINE_COLORS[i % len(LINE_COLORS)]), "lw": 1.2, "ms": 2.5}
+        if name is not None and name == last:
+            style |= {"lw": 2.2, "ms": 4}
+        axis.plot(list(points), list(points.values()), "o-", label=_label(name, panel), **style)
+    low, high = axis.get_ylim()
+    if panel.reference is not None and low <= panel.reference <= high:
+        axis.axhline(panel.reference, ls=":", color="gray", lw=1.2, zorder=1)
+        axis.set_ylim(low, high)
+    if not panel.is_of_layers or len(colors) < 2:
+        axis.legend(fontsize=7, frameon=False)
+    if alarms:
+        at_top = {"transform": axis.get_xaxis_transform(), "clip_on": False, "color": ALARM_COLOR, "ms": 5}
+        axis.plot(alarms, [1.02] * len(alarms), "v", label="collapse alarm raised", **at_top)
+
+
+def _label(name: str | int | None, panel: _Panel) -> str:
+    if not panel.is_of_layers:
+        return str(name).replace("_", " ")
+    return "last layer" if name is None else f"layer {name}"
+
+
+def _add_layer_bar(figure: Figure, axes: Sequence[Axes], colors: dict[int, Any]) -> None:
+    """A bar with a box for each layer, and no more numbers beside it than can be read."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    n = len(colors)
+    shown = ScalarMappable(BoundaryNorm([i - 0.5 for i in range(n + 1)], n), ListedColormap(list(colors.values())))
+    every = math.ceil(n / FEW_TICKS)
+    ticks = [i for i in range(n) if (n - 1 - i) % every == 0]
+    bar = figure.colorbar(shown, ax=axes, ticks=ticks, aspect=40, fraction=0.03, pad=0.02)
+    bar.ax.set_yticklabels([str(list(colors)[i]) for i in ticks], fontsize=8)
+    bar.ax.minorticks_off()
+    bar.set_label("layer (0: embeddings)", fontsize=8)
