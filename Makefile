@@ -20,6 +20,8 @@ bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.second_moments --rounds 15
 	$(BIN)/python -m benchmarks.neighbors
 	$(BIN)/python -m benchmarks.enhancement
+	$(BIN)/python -m benchmarks.watching
+	$(BIN)/python -m benchmarks.regularizing
 
 readme: $(VENV)/test.installed
 	$(BIN)/python -m isotropy_metrics.measures._table README.md

@@ -21,6 +21,7 @@ import multiprocessing
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -198,8 +199,8 @@ def extra_of_transform(name: str, shape: tuple[int, int]) -> float:
 
 
 def in_a_fresh_process(call: Callable[..., float], *arguments: object) -> float:
-    with multiprocessing.get_context("spawn").Pool(1) as fresh:
-        return fresh.apply(call, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(call, *arguments).result()
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FALLBACK_MAX_LENGTH = 512
@@ -120,12 +121,22 @@ def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Returns how many tokens tokenizer and model both allow, 512 where neither says."""
+    limits = [tokenizer.model_max_length, position_limit(model)]
+    return min((n for n in limits if _is_limit(n)), default=FALLBACK_MAX_LENGTH)
+
+
+def position_limit(model: torch.nn.Module) -> int | None:
+    """Returns for how many tokens a model has positions, None where it does not say."""
     import torch
 
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+    limits = [getattr(getattr(model, "config", None), "max_position_embeddings", None)]
     for name, module in model.named_modules():
         # RoBERTa and its family count positions from padding_idx + 1: 514 rows hold 512 tokens
         is_table = name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
         if is_table and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
-    return min((n for n in limits if isinstance(n, int) and 0 < n < NO_LIMIT), default=FALLBACK_MAX_LENGTH)
+    return min((n for n in limits if _is_limit(n)), default=None)
+
+
+def _is_limit(n: object) -> bool:
+    return isinstance(n, int) and 0 < n < NO_LIMIT

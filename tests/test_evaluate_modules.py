@@ -534,6 +534,7 @@ def run_script(script, home, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offline", ["HF_HUB_OFFLINE", "HF_EVALUATE_OFFLINE"])
 def test_lasting_registration_serves_a_script_that_imports_evaluate_only(offline, tmp_path):
     command = "import sys; from isotropy_metrics.cli import main; sys.exit(main(sys.argv[1:]))"

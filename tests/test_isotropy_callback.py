@@ -1,5 +1,6 @@
 """IsotropyCallback: what it adds to a Trainer, what it leaves alone, and what it does when something goes wrong."""
 
+import gc
 import json
 import logging
 import os
@@ -13,13 +14,15 @@ import peft
 import pytest
 import torch
 from small_trainer import examples, small_model, small_trainer
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import default_compute_objective
 
 from isotropy_metrics import measure
 from isotropy_metrics.measures.comparisons import compare
 from trainer_callbacks.baseline import FILE_NAME
 from trainer_callbacks.collapse_alarm import CollapseAlarm
 from trainer_callbacks.isotropy_callback import DEFAULT_DRIFT, IsotropyCallback
+from trainer_callbacks.probed_space import ProbedSpace
 
 TEST = examples(14, seed=1)
 DRIFT = [f"{name}_to_baseline" for name in DEFAULT_DRIFT]
@@ -141,6 +144,17 @@ def test_values_are_logged_at_their_step_and_returned(tmp_path):
     assert trainer.state.log_history[-1]["eval_isoscore"] == changed["eval_isoscore"]
 
 
+def test_the_console_shows_the_last_layer_only(tmp_path, capsys):
+    trainer = small_trainer(tmp_path)
+    trainer.add_callback(PrinterCallback)
+    trainer.add_callback(IsotropyCallback(trainer))
+    trainer.train()
+    printed = [line for line in capsys.readouterr().out.splitlines() if "eval_isoscore" in line]
+    assert len(printed) == 4 and not any("layer_" in line for line in printed)
+    assert "eval_layer_1/isoscore" in measured_entries(trainer)[-1]
+    assert any(isinstance(each, PrinterCallback) for each in trainer.callback_handler.callbacks)
+
+
 def test_every_n_steps_beside_evaluations_and_nothing_twice(tmp_path, monkeypatch):
     readings = []
     trainer = small_trainer(tmp_path, eval_steps=3)
@@ -186,6 +200,19 @@ def test_labels_words_and_sentences_reach_the_measures(tmp_path):
     measured = {"measures": ["silhouette", "intra_sentence_similarity", "self_similarity"], "alarms": (), "drift": ()}
     keys = measured_keys_of(trained(tmp_path, measured=measured), "silhouette")
     assert {"eval_silhouette", "eval_layer_1/intra_sentence_similarity", "eval_layer_2/self_similarity"} <= keys
+
+
+def test_measures_of_classes_are_those_of_probes_with_labels(tmp_path):
+    bare = [{"input_ids": row["input_ids"]} for row in examples(8, seed=5)]
+    measured = {
+        "probe": {"own": TEST, "bare": bare},
+        "measures": ["isoscore", "silhouette"],
+        "alarms": (),
+        "drift": (),
+    }
+    keys = measured_keys(trained(tmp_path, measured=measured))
+    assert {"eval_own_silhouette", "eval_own_layer_0/silhouette", "eval_bare_isoscore"} <= keys
+    assert not any("bare" in key and "silhouette" in key for key in keys)
 
 
 def measured_keys_of(trainer, name):
@@ -292,7 +319,7 @@ def test_resumed_curves_are_those_of_a_run_in_one_piece(tmp_path):
     whole = trained(tmp_path / "whole", **settings)
     expected = [(entry["step"], entry["eval_isoscore"]) for entry in measured_entries(whole)]
     checkpoint = tmp_path / "whole" / "checkpoint-4"
-    assert (tmp_path / "whole" / FILE_NAME).is_file()
+    assert list((tmp_path / "whole").glob(FILE_NAME.format("*")))
     state = json.loads((checkpoint / "trainer_state.json").read_text())
     assert state["stateful_callbacks"]["IsotropyCallback"]["attributes"]["progress"]["baseline"]["isoscore"]
     for restore in (True, False):
@@ -314,11 +341,11 @@ def test_resumed_curves_are_those_of_a_run_in_one_piece(tmp_path):
 def test_resuming_without_the_file_or_the_state(tmp_path, caplog):
     settings = {"save_strategy": "steps", "save_steps": 4}
     trained(tmp_path, **settings, measured={})
-    (tmp_path / FILE_NAME).unlink()
+    next(tmp_path.glob(FILE_NAME.format("*"))).unlink()
     resumed = trained(tmp_path, **settings, measured={}, resume=str(tmp_path / "checkpoint-4"))
     assert [entry["step"] for entry in measured_entries(resumed)] == [0, 2, 4, 6]
     assert not any("to_baseline" in key for key in measured_entries(resumed)[-1])
-    assert "no drift from before training is measured: there is no isotropy_baseline.safetensors" in caplog.text
+    assert "no drift from before training is measured: there is no isotropy_baseline_" in caplog.text
 
     trained(tmp_path / "plain", **settings)
     caplog.clear()
@@ -341,16 +368,143 @@ def test_resuming_without_the_file_or_the_state(tmp_path, caplog):
         ({"probe": [{"a": "x", "b": "y"}]}, "input_ids or one column of texts, got a, b"),
         ({"measures": "silhouette", "probe": [{"input_ids": [1, 2]}]}, "silhouette needs classes"),
         ({"measures": "self_similarity", "pooling": "mean"}, "self_similarity needs token rows"),
-        ({"every_n_steps": 0}, "every_n_steps must be a positive number"),
+        ({"every_n_steps": 0}, "every_n_steps must be a whole number, at least 1, or None; got 0"),
         ({"options": {"isoscore": {"unbiassed": True}}}, "isoscore has no option 'unbiassed'"),
         ({"options": {"two_nn": {}}}, "options are by measure, and 'two_nn' is none of"),
         ({"alarms": [CollapseAlarm(probe="wiki", above=0.9)]}, "an alarm is about the probe 'wiki'; there are: ''"),
+        ({"alarms": [CollapseAlarm(above=0.9, layer=7)]}, "an alarm is about layer 7; measured are 0, 1, 2"),
+        (
+            {
+                "alarms": [CollapseAlarm("silhouette", below=0)],
+                "probe": {"bare": [{"input_ids": [1, 2]}], "own": TEST},
+            },
+            "silhouette of the probe 'bare', which has no class labels",
+        ),
+        ({"probe_size": 0}, "probe_size must be a whole number, at least 1, or None; got 0"),
+        ({"batch_size": -1}, "batch_size must be a whole number, at least 1"),
+        ({"max_length": -1}, "max_length must be a whole number, at least 1"),
+        ({"sample_size": 1}, "sample_size must be a whole number, at least 2; got 1"),
+        ({"seed": None}, "seed must be a whole number, at least 0; got None"),
+        ({"probe": [{"input_ids": [64]}]}, "token id 64 is not in the model's vocabulary of 64"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_training(arguments, message, tmp_path):
     trainer = small_trainer(tmp_path)
     with pytest.raises((ValueError, TypeError), match=message):
         IsotropyCallback(trainer, **arguments)
+
+
+def test_a_second_training_begins_anew(tmp_path, caplog):
+    trainer = small_trainer(tmp_path)
+    trainer.add_callback(IsotropyCallback(trainer, alarms=[CollapseAlarm("isoscore", above=0.01)]))
+    for _ in range(2):
+        caplog.clear()
+        trainer.train()
+        assert not any("_to_baseline" in key for key in measured_entries(trainer)[0])
+        assert sum("above 0.01" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_names_of_probes_may_be_numbers(tmp_path):
+    last = measured_entry_of(trained(tmp_path, measured={"probe": {0: TEST}}), "eval_0_isoscore")
+    assert last["eval_0_linear_cka_to_baseline"] < 1
+
+
+def measured_entry_of(trainer, key):
+    return next(entry for entry in reversed(trainer.state.log_history) if key in entry)
+
+
+def test_several_callbacks_keep_their_drift_when_resumed(tmp_path):
+    def of_two(resume=None):
+        trainer = small_trainer(tmp_path, save_strategy="steps", save_steps=4)
+        trainer.add_callback(IsotropyCallback(trainer, probe={"own": TEST}))
+        trainer.add_callback(IsotropyCallback(trainer, probe={"other": examples(9, seed=3)}, layers=[1]))
+        trainer.train(resume_from_checkpoint=resume)
+        names = ("own", "other")
+        return [measured_entry_of(trainer, f"eval_{name}_isoscore") for name in names]
+
+    whole, resumed = of_two(), of_two(str(tmp_path / "checkpoint-4"))
+    for name, first, again in zip(("own", "other"), whole, resumed, strict=True):
+        key = f"eval_{name}_linear_cka_to_baseline"
+        assert first[key] == again[key] < 1
+
+
+def test_resuming_with_other_settings_keeps_the_space_before_training(tmp_path):
+    def drift(resume=None, **measured):
+        measured = {"pooling": "mean", "sample_size": 20, "probe": examples(60, seed=3), "alarms": ()} | measured
+        settings = {"save_strategy": "steps", "save_steps": 4}
+        trainer = trained(tmp_path, measured=measured, resume=resume, **settings)
+        return measured_entries(trainer)[-1].get("eval_linear_cka_to_baseline")
+
+    first, checkpoint = drift(), str(tmp_path / "checkpoint-4")
+    assert drift(checkpoint, measures=["isoscore", "rankme"]) == first < 0.99
+    assert drift(checkpoint) == first
+    assert drift(checkpoint, seed=1) is None  # other rows are sampled, and those before training were not kept
+
+
+def test_resuming_with_other_alarms(tmp_path, caplog):
+    settings = {"save_strategy": "steps", "save_steps": 4}
+    alarms = [CollapseAlarm("isoscore", above=0.9), CollapseAlarm("isoscore", above=0.9, layer=0)]
+    trained(tmp_path, **settings, measured={"alarms": alarms})
+    resumed = trained(tmp_path, **settings, measured={"alarms": alarms[:1]}, resume=str(tmp_path / "checkpoint-4"))
+    assert measured_entries(resumed)[-1]["eval_linear_cka_to_baseline"] < 1
+    assert "alarms begin anew: there were 2, now there are 1" in caplog.text
+
+
+def test_a_metric_for_the_best_model_that_cannot_be_measured_does_not_end_training(tmp_path, monkeypatch):
+    for metric in ("layer_1/isoscore", "linear_cka_to_baseline"):
+        trainer = small_trainer(tmp_path, metric_for_best_model=metric, greater_is_better=True)
+        callback = IsotropyCallback(trainer)
+        trainer.add_callback(callback)
+        monkeypatch.setattr(callback.space_watch, "read", lambda *_: 1 / 0)
+        trainer.train()
+        assert trainer.state.global_step == 6
+    with pytest.raises(KeyError, match="layer_9/isoscore"):
+        trained(tmp_path, measured={}, metric_for_best_model="layer_9/isoscore")
+
+
+class Noisy(torch.utils.data.Dataset):
+    """Texts that are other ones each time they are read."""
+
+    def __len__(self):
+        return len(TEST)
+
+    def __getitem__(self, i):
+        ids = [1 if random.random() + np.random.rand() + torch.rand(()) > 2 else each for each in TEST[i]["input_ids"]]
+        return TEST[i] | {"input_ids": ids}
+
+
+@pytest.mark.parametrize("with_trainer", [True, False])
+def test_reading_a_dataset_that_draws_leaves_training_as_it_was(with_trainer, tmp_path):
+    losses = []
+    for measured in (None, {}):
+        trainer = trained(tmp_path, with_trainer=with_trainer, test=Noisy(), measured=measured)
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == losses[1]
+
+
+def test_no_space_is_held_between_evaluations(tmp_path):
+    trainer = trained(tmp_path, measured={})
+    gc.collect()
+    assert not any(type(each) is ProbedSpace for each in gc.get_objects())
+    assert trainer.evaluate()["eval_isoscore"] == measured_entries(trainer)[-1]["eval_isoscore"]
+
+
+def test_a_probe_too_small_for_the_drift_is_measured(tmp_path, caplog):
+    last = measured_entries(trained(tmp_path, measured={"probe": TEST[:6], "pooling": "mean"}))[-1]
+    assert last["step"] == 6 and 0 < last["eval_isoscore"] < 1
+    assert not any("_to_baseline" in key for key in last)
+    assert sum("10 neighbours need at least 11 rows" in each.getMessage() for each in caplog.records) == 1
+
+
+def test_the_default_objective_of_a_search_is_warned_of(tmp_path, caplog):
+    trainer = small_trainer(tmp_path)
+    callback = IsotropyCallback(trainer)
+    trainer.add_callback(callback)
+    trainer.state.is_hyper_param_search = True
+    for objective, n in ((lambda metrics: metrics["eval_loss"], 0), (default_compute_objective, 1)):
+        trainer.compute_objective = objective
+        trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
+        assert sum("adds up all metrics" in record.getMessage() for record in caplog.records) == n
 
 
 def test_without_any_texts_it_is_refused(tmp_path):

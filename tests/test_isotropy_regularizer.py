@@ -1,12 +1,25 @@
 """IsotropyRegularizer: the loss and the gradient of a Trainer with a term, however it accumulates and logs."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
 from small_trainer import examples, small_model, small_trainer
 from torch.nn.functional import cross_entropy
-from transformers import TrainerCallback
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
+import isotropy_metrics
+from isotropy_metrics.hidden_states import stream_hidden_states
+from isotropy_metrics.statistics import Moments
 from trainer_callbacks.isotropy_regularizer import FILE_NAME, IsotropyRegularizer
 from trainer_callbacks.regularizers.bures_isotropy import BuresIsotropy
 from trainer_callbacks.regularizers.cl_reg import CLReg
@@ -42,15 +55,19 @@ TERMS = {
 def trained(folder, term=None, weight=1.0, *, model=None, of_regularizer=None, with_trainer=True, **arguments):
     resume = arguments.pop("resume", None)
     trainer = small_trainer(folder, model=model or small_model(dropout=0.0), **arguments)
-    if term is not None:
+    for each in term if isinstance(term, list) else [] if term is None else [term]:
         handle = trainer if with_trainer else None
-        trainer.add_callback(IsotropyRegularizer(term, weight, trainer=handle, **of_regularizer or {}))
+        trainer.add_callback(IsotropyRegularizer(each, weight, trainer=handle, **of_regularizer or {}))
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
+def weights_of(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
 def weights(trainer):
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
+    return weights_of(trainer.model)
 
 
 def training_logs(trainer):
@@ -60,7 +77,7 @@ def training_logs(trainer):
 def test_a_weight_of_zero_changes_nothing(tmp_path):
     """Dropout is on and the training set is shuffled; the term runs, and draws from no global generator."""
     plain = trained(tmp_path, model=small_model(dropout=0.1))
-    for term in (IStar(), SIGReg(), PersistentEntropy()):
+    for term in (IStar(), SIGReg(), PersistentEntropy(), CLReg(), [CLReg(), IStar()]):
         zero = trained(tmp_path, term, 0.0, model=small_model(dropout=0.1))
         assert torch.equal(weights(plain), weights(zero))
         assert [e["loss"] for e in training_logs(plain)] == [e["loss"] for e in training_logs(zero)]
@@ -179,7 +196,7 @@ def test_a_resumed_run_ends_where_a_run_in_one_piece_ends(reference, tmp_path):
     settings = {"save_strategy": "steps", "save_steps": 4, "model": None}
     whole = trained(tmp_path, IStar(reference=reference), **settings | {"model": small_model()})
     checkpoint = tmp_path / "checkpoint-4"
-    assert (checkpoint / FILE_NAME).is_file()
+    assert (checkpoint / FILE_NAME.format("i_star")).is_file()
     settings["model"] = small_model(seed=1)
     resumed = trained(tmp_path, IStar(reference=reference), **settings, resume=str(checkpoint))
     assert torch.equal(weights(whole), weights(resumed))
@@ -191,7 +208,7 @@ def test_a_checkpoint_without_the_reference_is_said(tmp_path, caplog):
     trained(
         tmp_path, IStar(reference="ema"), save_strategy="steps", save_steps=4, resume=str(tmp_path / "checkpoint-4")
     )
-    assert "there is no isotropy_regularizer.safetensors in the checkpoint: i_star begins anew" in caplog.text
+    assert "checkpoint-4/isotropy_regularizer_i_star.safetensors, so i_star begins anew" in caplog.text
 
 
 def test_evaluation_config_and_hooks_are_left_alone(tmp_path):
@@ -264,6 +281,275 @@ def test_a_module_that_calls_its_encoder_twice(tmp_path):
     assert seen == [(2 * sum(len(row["input_ids"]) for row in data), 16)]
 
 
+def test_two_terms_add_up_with_and_without_accumulation(tmp_path):
+    def terms():
+        return [CLReg(), IStar()]
+
+    effects, logs = [], []
+    for accumulation in (1, 4):
+        batches = {"per_device_train_batch_size": 8 // accumulation, "gradient_accumulation_steps": accumulation}
+        plain = weights(trained(tmp_path, **ONE_STEP, **batches))
+        both = trained(tmp_path, terms(), 0.5, **ONE_STEP, **batches)
+        effects.append(weights(both) - plain)
+        logs.append(training_logs(both)[0])
+        if accumulation == 1:
+            alone = sum(weights(trained(tmp_path, term, 0.5, **ONE_STEP, **batches)) - plain for term in terms())
+    for effect in effects:
+        assert (effect - alone).abs().max() < 1e-4 * alone.abs().max() + 3e-7
+    for entry in logs:
+        assert entry["loss"] == pytest.approx(entry["task_loss"] + 0.5 * (entry["cl_reg"] + entry["i_star"]), rel=1e-5)
+    for name in ("cl_reg", "i_star"):
+        assert logs[0][name] == pytest.approx(logs[1][name], rel=1e-5)
+
+
+def test_two_terms_are_resumed_each_with_its_own_state(tmp_path):
+    def terms():
+        return [IStar(reference="ema"), SIGReg()]
+
+    settings = {"save_strategy": "steps", "save_steps": 4}
+    whole = trained(tmp_path, terms(), model=small_model(), **settings)
+    resumed = trained(tmp_path, terms(), model=small_model(seed=1), **settings, resume=str(tmp_path / "checkpoint-4"))
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_two_terms_of_one_name_are_refused(tmp_path):
+    class LastIStar(IStar):
+        pass
+
+    with pytest.raises(ValueError, match=r"two terms have the name i_star.*class OtherIStar\(IStar\)"):
+        trained(tmp_path, [IStar(), IStar()])
+    assert "last_i_star" in training_logs(trained(tmp_path, [IStar(), LastIStar()], **ONE_STEP))[0]
+
+
+def test_a_second_training_begins_with_the_term_as_it_was_given(tmp_path):
+    trainer = small_trainer(tmp_path, model=small_model(dropout=0.0), **ONE_STEP | {"max_steps": 3})
+    trainer.add_callback(IsotropyRegularizer(IStar(reference="ema"), 1.0, trainer=trainer))
+    curves = []
+    for _ in range(2):  # as in a search of hyperparameters
+        trainer.model = trainer.model_wrapped = small_model(dropout=0.0)
+        trainer.optimizer = None
+        trainer.train()
+        curves.append([entry["i_star"] for entry in training_logs(trainer)])
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("when", ["backward", "after the step"])
+def test_an_interrupted_training_leaves_nothing_to_the_next(when, tmp_path):
+    """Of another Trainer on the same model, which has no regulariser."""
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, *_, **__):
+            raise KeyboardInterrupt
+
+    def interrupt(gradient):
+        raise KeyboardInterrupt
+
+    model = small_model(dropout=0.0)
+    in_backward = model.classifier.weight.register_hook(interrupt) if when == "backward" else None
+    trainer = small_trainer(tmp_path, model=model, callbacks=[Stop()])
+    trainer.add_callback(IsotropyRegularizer(IStar(reference="identity"), 100.0, trainer=trainer))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    if in_backward is not None:
+        in_backward.remove()
+    model.zero_grad()
+    fresh = small_model(dropout=0.0)
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(weights(trained(tmp_path, model=model)), weights(trained(tmp_path, model=fresh)))
+
+
+def test_forward_passes_that_are_not_trained_on_have_no_rows_in_the_term(tmp_path):
+    class Seen(CosReg):
+        def of_rows(self, rows):
+            seen.append(len(rows))
+            return super().of_rows(rows)
+
+    class MonteCarloDropout(TrainerCallback):
+        def on_step_begin(self, args, state, control, model, **_):
+            model.train()
+            with torch.no_grad():
+                model(torch.ones(5, 7, dtype=torch.long))
+
+    seen, data = [], examples(4)
+    trainer = small_trainer(tmp_path, train=data, callbacks=[MonteCarloDropout()], **ONE_STEP)
+    trainer.add_callback(IsotropyRegularizer(Seen(), 1.0, trainer=trainer))
+    trainer.train()
+    assert seen == [sum(len(row["input_ids"]) for row in data)]
+
+
+class LogitsAlone(torch.nn.Module):
+    """A module that computes no loss and takes no labels; its output is a dict, or the first logit of each text."""
+
+    def __init__(self, bare: bool) -> None:
+        super().__init__()
+        self.inner, self.bare = small_model(dropout=0.0), bare
+
+    def forward(self, input_ids, attention_mask):
+        logits = self.inner(input_ids, attention_mask).logits
+        return logits[:, 0] if self.bare else {"logits": logits}
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_compute_loss_func_of_a_module_that_takes_no_labels(bare, accumulation, tmp_path):
+    def task_loss(outputs, labels, num_items_in_batch=None):
+        if bare:
+            return (outputs - labels.float()).square().sum() / num_items_in_batch
+        return cross_entropy(outputs["logits"], labels, reduction="sum") / num_items_in_batch
+
+    batches = {"gradient_accumulation_steps": accumulation, "label_names": ["labels"], **ONE_STEP}
+    trainer = small_trainer(tmp_path, model=LogitsAlone(bare), **batches)
+    regularizer = IsotropyRegularizer(CosReg(), 0.5, trainer=trainer)
+    trainer.compute_loss_func = regularizer.compute_loss_func(task_loss)
+    trainer.add_callback(regularizer)
+    trainer.train()
+    (entry,) = training_logs(trainer)
+    assert entry["loss"] == pytest.approx(entry["task_loss"] + 0.5 * entry["cos_reg"], rel=1e-5)
+
+
+def test_a_loss_that_is_computed_past_the_one_of_the_model_is_refused(tmp_path):
+    class Weighted(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            outputs = model(**inputs)
+            loss = cross_entropy(outputs.logits, inputs["labels"], weight=torch.tensor([1.0, 2.0]))
+            return (loss, outputs) if return_outputs else loss
+
+    trainer = small_trainer(tmp_path, **ONE_STEP)
+    trainer.__class__ = Weighted
+    trainer.add_callback(IsotropyRegularizer(IStar(), 1.0, trainer=trainer))
+    with pytest.raises(ValueError, match="so the term has no part in it"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("is_scaled", [None, True, False])
+def test_the_term_keeps_its_weight_in_a_loss_of_ones_own(is_scaled, tmp_path):
+    """Which calls the model twice a micro-batch and does not pass `num_items_in_batch` on."""
+
+    class RDrop(Trainer):
+        loss_is_scaled_for_ga = is_scaled
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return (model(**inputs).loss + model(**inputs).loss) / 2
+
+    losses = []
+    for weight in (0.0, 0.5):
+        trainer = small_trainer(tmp_path, model=small_model(dropout=0.0), gradient_accumulation_steps=2, **ONE_STEP)
+        trainer.__class__ = RDrop
+        trainer.add_callback(IsotropyRegularizer(CosReg(), weight, trainer=trainer))
+        trainer.train()
+        losses.append(training_logs(trainer)[0])
+    assert losses[1]["loss"] - losses[0]["loss"] == pytest.approx(0.5 * losses[1]["cos_reg"], rel=1e-5)
+
+
+def test_a_frozen_encoder_is_said_and_one_in_eval_mode_is_regularised(tmp_path, caplog):
+    frozen = small_model(dropout=0.0)
+    frozen.bert.requires_grad_(False)
+    trained(tmp_path, IStar(), model=frozen, **ONE_STEP | {"max_steps": 2})
+    assert caplog.text.count("no weights that are trained have a part in the hidden states: i_star does nothing") == 1
+    in_eval = small_model(dropout=0.1)
+    in_eval.bert.eval()
+    in_eval.bert.train = lambda mode=True: in_eval.bert
+    values = [
+        training_logs(trained(tmp_path, IStar(), model=model, **ONE_STEP))[0]["i_star"]
+        for model in (in_eval, small_model(dropout=0.0))
+    ]
+    assert values[0] == values[1]
+
+
+def test_each_layer_is_shrunk_to_its_own_reference_in_any_order(tmp_path):
+    def value_of(layers):
+        trainer = trained(tmp_path, IStar(union=False), of_regularizer={"layers": layers}, **ONE_STEP)
+        return training_logs(trainer)[0]["i_star"]
+
+    expected = value_of([1, 2])
+    for layers in ([2, 1], [-1, 1], [1, 2, -1]):
+        assert value_of(layers) == pytest.approx(expected, rel=1e-6)
+    assert value_of([2]) != pytest.approx(expected, rel=1e-6)
+
+
+def test_states_that_the_caller_asks_for_are_left_in_the_output(tmp_path):
+    class Asks(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = small_model(dropout=0.0)
+
+        def forward(self, input_ids, attention_mask, labels=None):
+            output = self.inner(input_ids, attention_mask, labels=labels, output_hidden_states=True)
+            return {"loss": output.loss + output.hidden_states[1].square().mean()}
+
+    trainer = trained(tmp_path, [CosReg(), IStar()], model=Asks(), label_names=["labels"], **ONE_STEP)
+    assert training_logs(trainer)[0]["cos_reg"] > 0
+
+
+def test_buffers_see_each_batch_once(tmp_path):
+    class WithBatchNorm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.norm = small_model(dropout=0.0), torch.nn.BatchNorm1d(2)
+
+        def forward(self, input_ids, attention_mask, labels=None):
+            logits = self.norm(self.inner(input_ids, attention_mask).logits)
+            return {"loss": cross_entropy(logits, labels), "logits": logits}
+
+    arguments = {"gradient_accumulation_steps": 2, "label_names": ["labels"], **ONE_STEP}
+    norms = [trained(tmp_path, term, 0.0, model=WithBatchNorm(), **arguments).model.norm for term in (None, CosReg())]
+    assert norms[1].num_batches_tracked == 2
+    assert torch.equal(norms[0].running_mean, norms[1].running_mean)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing_is_the_same_step(reentrant, tmp_path):
+    plain = trained(tmp_path, IStar(), 10.0, **ONE_STEP)
+    model = small_model(dropout=0.0)
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    model.enable_input_require_grads()
+    checkpointed = trained(tmp_path, IStar(), 10.0, model=model, **ONE_STEP)
+    assert (weights(plain) - weights(checkpointed)).abs().max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("name", [name for name in TERMS if name != "i_star ema"])
+def test_the_gradient_of_the_whole_loss_is_that_of_its_value(name, accumulation, tmp_path):
+    """In double precision: the step of SGD beside differences of the loss that the Trainer logs."""
+
+    def model(shift=None):
+        model = small_model(dropout=0.0).double()
+        model.accepts_loss_kwargs = False  # its loss is a mean: the Trainer divides
+        if shift is not None:
+            torch.nn.utils.vector_to_parameters(
+                torch.nn.utils.parameters_to_vector(model.parameters()) + shift, model.parameters()
+            )
+        return model
+
+    class Whole(Trainer):
+        def training_step(self, *arguments, **named):
+            loss = super().training_step(*arguments, **named)
+            losses.append(loss.double())
+            return loss.float()
+
+    def step(shift=None):
+        losses.clear()
+        trainer = small_trainer(
+            tmp_path,
+            model=model(shift),
+            **ONE_STEP,
+            per_device_train_batch_size=8 // accumulation,
+            gradient_accumulation_steps=accumulation,
+        )
+        trainer.__class__ = Whole
+        trainer.add_callback(IsotropyRegularizer(TERMS[name](), 2.0, trainer=trainer))
+        trainer.train()
+        return weights(trainer), sum(losses).item()
+
+    losses = []
+    start = weights_of(model())
+    direction = torch.randn(len(start), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradient = (start - step()[0]) / ONE_STEP["learning_rate"]
+    slope = (step(1e-5 * direction)[1] - step(-1e-5 * direction)[1]) / 2e-5
+    assert slope == pytest.approx((gradient @ direction).item(), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -292,3 +578,61 @@ def test_torch_compile(tmp_path):
     )
     assert (weights(plain) - weights(compiled)).abs().max() < 1e-5
     assert [e["i_star"] for e in training_logs(plain)] == pytest.approx([e["i_star"] for e in training_logs(compiled)])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_a_weight_that_rises_compiles_nothing_anew(tmp_path):
+    n_graphs = []
+    for max_steps in (3, 12):
+        torch.compiler.reset()
+        torch._dynamo.utils.counters.clear()
+        arguments = ONE_STEP | {"max_steps": max_steps, "logging_steps": 12}
+        arguments |= {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+        trained(tmp_path, CosReg(), of_regularizer={"warmup_steps": 20}, **arguments)
+        n_graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert n_graphs[1] <= n_graphs[0] + 2
+
+
+@pytest.mark.slow
+def test_the_sign_of_the_weight_moves_isoscore_of_held_out_texts_in_fifty_steps(minilm_path, stsb_folder, tmp_path):
+    """MiniLM on pairs of the STS benchmark, whose task is to regress their score; measured in eval mode."""
+    tokenizer = AutoTokenizer.from_pretrained(minilm_path)
+
+    def pairs(name, n):
+        with open(stsb_folder / name, encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        return [(row[5], row[6], float(row[4]) / 5) for row in rows if len(row) >= 7][:n]
+
+    train = [
+        dict(tokenizer(first, second, truncation=True, max_length=32)) | {"labels": score}
+        for first, second, score in pairs("sts-train.csv", 200)
+    ]
+    held_out = [text for pair in pairs("sts-dev.csv", 100) for text in pair[:2]]
+
+    def isoscore_star_after(weight):
+        set_seed(0)
+        model = AutoModelForSequenceClassification.from_pretrained(minilm_path, num_labels=1)
+        arguments = TrainingArguments(
+            str(tmp_path),
+            max_steps=50,
+            per_device_train_batch_size=4,
+            learning_rate=5e-5,
+            report_to=[],
+            save_strategy="no",
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        trainer = Trainer(model, arguments, train_dataset=train, data_collator=DataCollatorWithPadding(tokenizer))
+        trainer.add_callback(IsotropyRegularizer(IStar(), weight, trainer=trainer, reference_size=100))
+        trainer.train()
+        moments = Moments()
+        for layers in stream_hidden_states(model.eval(), held_out, tokenizer=tokenizer, layers=range(1, 7)):
+            for rows in layers.layers.values():
+                moments.update(rows)
+        return isotropy_metrics.isoscore_star(moments)["isoscore_star"]
+
+    toward, plain, away = (isoscore_star_after(weight) for weight in (1.0, 0.0, -1.0))
+    assert toward > plain + 0.02
+    assert away < plain - 0.02

@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from isotropy_metrics.hidden_states import stream_hidden_states
 from isotropy_metrics.statistics import RowSample
-from trainer_callbacks.baseline import FILE_NAME, Baseline
+from trainer_callbacks.baseline import Baseline, file_name
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.undisturbed import undisturbed
 
@@ -98,6 +98,12 @@ def test_size_draws_the_same_texts_each_time():
     assert all(len(probe.tokens) == 8 for probe in probes)
 
 
+def test_token_ids_beyond_the_positions_of_the_model_are_cut():
+    rows = [{"input_ids": [5] * 100}, {"input_ids": [5] * 9}]
+    assert Probe.of(rows, encoder=small_model().bert, tokenizer=None, size=None).n_rows == 64 + 9
+    assert Probe.of(rows, encoder=small_model().bert, tokenizer=None, size=None, max_length=7).n_rows == 14
+
+
 def test_scores_are_no_labels():
     rows = [{"input_ids": [1, 2], "labels": 0.5}, {"input_ids": [3], "labels": 1.0}]
     assert Probe.of(rows, encoder=small_model(), tokenizer=None, size=None).labels is None
@@ -127,13 +133,16 @@ def test_a_baseline_is_read_back_and_others_are_refused(tmp_path):
     baseline.save(tmp_path / "new")
     found = Baseline.load(tmp_path / "new", "texts ab")
     np.testing.assert_array_equal(found.rows["wiki/1", 4], sample.rows[[2, 3, 4, 5, 0, 1]])
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE_NAME]
-    with pytest.raises(ValueError, match="of another probe, other layers or another pooling: texts ab, not texts cd"):
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [file_name("texts ab")]
+    with pytest.raises(FileNotFoundError, match="the file of this probe, these layers and this pooling"):
         Baseline.load(tmp_path / "new", "texts cd")
-    with pytest.raises(FileNotFoundError, match="there is no isotropy_baseline.safetensors"):
+    with pytest.raises(FileNotFoundError, match="there is no isotropy_baseline_[0-9a-f]{8}.safetensors"):
         Baseline.load(tmp_path, "texts ab")
-    whole = (tmp_path / "new" / FILE_NAME).read_bytes()
+    (tmp_path / "new" / file_name("texts cd")).write_bytes((tmp_path / "new" / file_name("texts ab")).read_bytes())
+    with pytest.raises(ValueError, match="is of something else: texts ab, not texts cd"):
+        Baseline.load(tmp_path / "new", "texts cd")
+    whole = (tmp_path / "new" / file_name("texts ab")).read_bytes()
     for damaged in (whole[:30], b"", b"\x80\x04" + whole):
-        (tmp_path / "new" / FILE_NAME).write_bytes(damaged)
+        (tmp_path / "new" / file_name("texts ab")).write_bytes(damaged)
         with pytest.raises(ValueError, match="is no baseline of an IsotropyCallback"):
             Baseline.load(tmp_path / "new", "texts ab")

@@ -17,7 +17,7 @@ def test_table_of_measures_is_the_generated_one():
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-LONG = ("classify_enhanced_embeddings", "enhance_token_states")
+LONG = ("classify_enhanced_embeddings", "enhance_token_states", "finetune_classifier", "finetune_sts")
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_benchmark_runs_beside_its_floor():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("x floor") == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "n_ratios"),
+    [
+        (("benchmarks.watching", "--texts", "40", "--rounds", "1"), 5),
+        (("benchmarks.regularizing", "--steps", "1", "--rounds", "1"), 12),
+    ],
+)
+def test_benchmark_of_training_runs_beside_its_floor(arguments, n_ratios, minilm_path, stsb_folder):
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("x floor") == n_ratios

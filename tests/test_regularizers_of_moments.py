@@ -161,6 +161,10 @@ def test_scale_matched_i_star_does_not_see_the_scale_of_the_rows():
     scaled_value, scaled_gradient = value_and_gradient(IStar(), tensor(1000 * rows))
     torch.testing.assert_close(scaled_value, value)
     torch.testing.assert_close(1000 * scaled_gradient, gradient)
+    for scale in (1e-12, 1e12):  # of which the square of a variance is no number in single precision
+        value_there, gradient_there = value_and_gradient(IStar(), tensor(scale * rows, torch.float32))
+        torch.testing.assert_close(value_there.double(), value, rtol=1e-5, atol=0)
+        torch.testing.assert_close(scale * gradient_there.double(), gradient, rtol=1e-3, atol=1e-6)
     # no change of the scale goes downhill: the gradient is orthogonal to the rows
     assert abs(float((gradient * torch.tensor(rows)).sum())) < 1e-12
     as_published = IStar(scale_matched=False)

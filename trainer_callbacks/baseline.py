@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from isotropy_metrics.measures.comparisons import Comparison, compare
 from isotropy_metrics.statistics import RowSample
 from isotropy_metrics.whole_file import whole_file
 
-FILE_NAME = "isotropy_baseline.safetensors"
+FILE_NAME = "isotropy_baseline_{}.safetensors"
+"""With a digest of the identity, so that the callbacks of one Trainer do not overwrite each other's."""
 
 
 class Baseline:
@@ -39,14 +41,14 @@ class Baseline:
         drift = {}
         for layer, sample in samples.items():
             values = compare(self.rows[probe, layer], in_order(sample), comparisons, sample_size=None)
-            drift[layer] = {f"{each.name}_to_baseline": float(values[each.name]) for each in comparisons}
+            drift[layer] = {to_baseline(each.name): float(values[each.name]) for each in comparisons}
         return drift
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the file into a folder, which is made if need be."""
         from safetensors.numpy import save_file
 
-        path = Path(folder, FILE_NAME)
+        path = Path(folder, file_name(self.identity))
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {f"{layer}/{probe}": np.ascontiguousarray(rows) for (probe, layer), rows in self.rows.items()}
         with whole_file(path) as beside:
@@ -58,13 +60,16 @@ class Baseline:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it is of something else, or the file is damaged.
+            ValueError: the file is of something else, or damaged.
         """
         from safetensors import SafetensorError, safe_open
 
-        path = Path(folder, FILE_NAME)
+        path = Path(folder, file_name(identity))
         if not path.is_file():
-            raise FileNotFoundError(f"there is no {FILE_NAME} in {os.fspath(folder)!r}")
+            raise FileNotFoundError(
+                f"there is no {path.name} in {os.fspath(folder)!r}, "
+                "the file of this probe, these layers and this pooling"
+            )
         baseline = cls(identity)
         try:
             with safe_open(path, framework="numpy") as file:
@@ -75,8 +80,18 @@ class Baseline:
         except (SafetensorError, ValueError) as error:
             raise ValueError(f"{path} is no baseline of an IsotropyCallback: {error}") from error
         if found != identity:
-            raise ValueError(f"{path} is of another probe, other layers or another pooling: {found}, not {identity}")
+            raise ValueError(f"{path} is of something else: {found}, not {identity}")
         return baseline
+
+
+def file_name(identity: str) -> str:
+    """Of the file in which a baseline is kept."""
+    return FILE_NAME.format(hashlib.blake2b(identity.encode(), digest_size=4).hexdigest())
+
+
+def to_baseline(comparison: str) -> str:
+    """What a comparison with the space before training is called."""
+    return f"{comparison}_to_baseline"
 
 
 def in_order(sample: RowSample) -> np.ndarray:

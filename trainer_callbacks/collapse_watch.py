@@ -34,15 +34,29 @@ class CollapseWatch:
         self.first_moments: dict[tuple[str, int], Moments | None] = {}
 
     def check(self, watch: SpaceWatch) -> None:
-        """Refuse alarms about a probe that there is not.
+        """Refuse alarms about what is not measured.
 
         Raises:
-            ValueError: an alarm names another probe.
+            ValueError: an alarm is about another probe, about classes of a probe without labels, or about another
+                layer, as far as those of the model are known.
         """
         for alarm in self.alarms:
             if alarm.probe is not None and alarm.probe not in watch.probes:
                 names = ", ".join(map(repr, watch.probes))
                 raise ValueError(f"an alarm is about the probe {alarm.probe!r}; there are: {names}")
+            name = next(iter(watch.probes)) if alarm.probe is None else alarm.probe
+            if alarm.measure not in [each.name for each in watch.measures_of(watch.probes[name])]:
+                raise ValueError(f"an alarm is about {alarm.measure} of the probe {name!r}, which has no class labels")
+            n = len(watch.numbers)
+            if n and alarm.layer not in watch.numbers and not -n <= alarm.layer < 0:
+                numbers = ", ".join(map(str, sorted(watch.numbers)))
+                raise ValueError(f"an alarm is about layer {alarm.layer}; measured are {numbers}")
+
+    def begin_anew(self) -> None:
+        """Forget what an earlier training has shown."""
+        for alarm in self.alarms:
+            alarm.load_state_dict({"n_beyond": 0, "is_raised": 0})
+        self.first_moments = {}
 
     def keep_baseline(self, reading: Reading) -> None:
         """Remember the moments before training, which tell causes apart."""
@@ -65,7 +79,17 @@ class CollapseWatch:
             if event == "raised":
                 stop |= alarm.stop
                 if state.is_world_process_zero:
-                    self._announce(alarm, probe, layer, reading, baseline, args, state)
+                    try:
+                        self._announce(alarm, probe, layer, reading, baseline, args, state)
+                    except Exception as error:  # of this process only: all must go on alike, or end alike
+                        what = alarm.sentence(reading.values[key], baseline.get(key))
+                        logger.warning(
+                            "step %d: %s; this could not be announced: %s: %s",
+                            state.global_step,
+                            what,
+                            type(error).__name__,
+                            error,
+                        )
             elif event == "cleared" and state.is_world_process_zero:
                 logger.warning("step %d: %s is %.4g, no alarm any more", state.global_step, key, reading.values[key])
         if self.alarms:
@@ -77,7 +101,10 @@ class CollapseWatch:
         return [alarm.state_dict() for alarm in self.alarms]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Continue with these states, of as many alarms."""
+        """Continue with these states; of another number of alarms it is not known which is which."""
+        if len(states) != len(self.alarms):
+            logger.warning("alarms begin anew: there were %d, now there are %d", len(states), len(self.alarms))
+            return
         for alarm, state in zip(self.alarms, states, strict=True):
             alarm.load_state_dict(state)
 

@@ -100,7 +100,7 @@ class GeometryMetrics:
 
     def __call__(self, eval_pred: EvalPrediction, compute_result: bool | None = None) -> dict[str, float]:
         """The values of all rows so far if `compute_result`, else {}; None: of the rows of this call alone."""
-        loop = _current_loop()
+        loop = current_loop()
         if compute_result is None or loop != self._loop:
             self.reset()
             self._loop = loop
@@ -202,7 +202,7 @@ def _with_predictions(eval_pred: EvalPrediction, predictions: Any) -> EvalPredic
     return EvalPrediction(predictions, eval_pred.label_ids, inputs=eval_pred.inputs, losses=eval_pred.losses)
 
 
-def _current_loop() -> tuple[weakref.ref, int] | None:
+def current_loop() -> tuple[weakref.ref, int] | None:
     """Tells apart the loops over dataloaders that Accelerate prepared; None outside of them.
 
     A dataloader is in `dataloader_references` from the beginning of an iteration until it ends. One that was

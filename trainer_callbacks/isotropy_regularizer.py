@@ -15,6 +15,7 @@ from isotropy_metrics.hidden_states import checked_layers, encoder_of
 from isotropy_metrics.measures import MEASURES
 from isotropy_metrics.statistics import Moments
 from isotropy_metrics.whole_file import whole_file
+from trainer_callbacks.geometry_metrics import current_loop
 from trainer_callbacks.loss_log import LossLog
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probed_space import ProbedSpace
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "isotropy_regularizer.safetensors"
+FILE_NAME = "isotropy_regularizer_{}.safetensors"  # of a term, by its name
 AS_THE_TERM = "as the term"
 
 
@@ -41,13 +42,14 @@ class IsotropyRegularizer(TrainerCallback):
     and, where the trainer is known, of all micro-batches of gradient accumulation, for which each step's micro-batches
     run once more without gradient. Its weight then means the same on any number of processes and micro-batches.
     Without the trainer the term of a step is the mean of the terms of its micro-batches, another thing for a term
-    that is no mean over rows.
+    that is no mean over rows, and too small in a last step of an epoch that has fewer of them.
 
-    The training log has `task_loss`, the term by its name (`i_star`), and its weight (`i_star_weight`), means over the
-    steps and processes since the last entry; `loss` is their sum. Evaluation is left alone.
+    The training log has `task_loss` and the term by its name (`i_star`), means over the forward passes and processes
+    since the last entry, and the weight of the latest step (`i_star_weight`). While the weight stays, `loss` is
+    task_loss + weight · term. Evaluation is left alone. A second regularizer may be added, of a term of another name.
 
     Where the Trainer computes the loss itself (label smoothing, or a `compute_loss_func` of yours) the model returns
-    none that could be added to; then pass
+    none that could be added to, or it is not used; then pass
 
         Trainer(compute_loss_func=regularizer.compute_loss_func(task_loss), callbacks=[regularizer])
 
@@ -64,8 +66,8 @@ class IsotropyRegularizer(TrainerCallback):
         reference_size: most texts of the reference.
 
     Raises:
-        ValueError: the arguments do not fit the term or the model; or, in the first step, the loss does not come from
-            the model.
+        ValueError: the arguments do not fit the term or the model; when training begins, two terms have one name; or,
+            in the first step, the loss does not come from the model.
 
     Example:
         trainer.add_callback(IsotropyRegularizer(IStar(), weight=-1.0, trainer=trainer))  # away from isotropy
@@ -98,13 +100,18 @@ class IsotropyRegularizer(TrainerCallback):
         self.reference = reference
         self.reference_size = reference_size
         self.current_weight = 0.0
+        self._initial = {name: tensor.clone() for name, tensor in term.state_dict().items()}
         self._states: TrainingStates | None = None
         self._loss_hook: Any = None
         self._uncounted: torch.Tensor | None = None
+        self._awaits_gradient = False
+        self._is_said = False
         self._log = LossLog(term.name)
         self._micro_batches: list[Any] = []
+        self._num_items: Any = None
         self._micro_batch = 0
         self._is_recording = False
+        self._loop: Any = None
         self._probe: Probe | None = None
         self._keeps_reference = False
 
@@ -117,10 +124,12 @@ class IsotropyRegularizer(TrainerCallback):
         """
 
         def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+            if self._is_recording:
+                return torch.zeros(())
             of_task = task_loss(outputs, labels, num_items_in_batch=num_items_in_batch)
             if self._uncounted is None:
                 return of_task  # not in a training step
-            return self._sum(of_task, divided=False, multiplied=num_items_in_batch is not None)
+            return self._sum(of_task, divided=self._is_divided(True), multiplied=num_items_in_batch is not None)
 
         return loss
 
@@ -138,10 +147,12 @@ class IsotropyRegularizer(TrainerCallback):
                 "one process per GPU, as with `accelerate launch`"
             )
         self._args = args
+        self._refuse_equal_names()
         self._remove_hooks()
         self._states = TrainingStates(model, self.layers, self.pooling, self.term.two_passes)
         self._loss_hook = model.register_forward_hook(self._after_forward, with_kwargs=True)
         self._log.forget()
+        self.term.load_state_dict(self._initial)
         self._keeps_reference = self._load(args, state) and state.epoch % 1 != 0  # in the midst of an epoch
         if self._wants_reference:
             source = of_trainer["train_dataloader"].dataset if self.reference is None else self.reference
@@ -190,13 +201,17 @@ class IsotropyRegularizer(TrainerCallback):
         self.current_weight = self.weight * min(1.0, (state.global_step + 1) / max(warmup, 1))
         self.term.joint.forget()
         self._micro_batch = 0
+        self._states.forget()
+        self._states.looks = True
+        self._loop = current_loop()
         if len(self._micro_batches) > 1:
             self._record(model)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **of_trainer: Any
     ) -> None:
-        if self._uncounted is not None:
+        self._states.looks = False
+        if self._uncounted is not None or self._awaits_gradient:
             raise ValueError(
                 "the Trainer computes its loss without the model's, so the term has no part in it: pass "
                 "compute_loss_func=regularizer.compute_loss_func(task_loss) to the Trainer"
@@ -234,29 +249,47 @@ class IsotropyRegularizer(TrainerCallback):
         if self.trainer is not None:
             vars(self.trainer).pop("get_batch_samples", None)
 
+    def _of_trainer(self) -> list[IsotropyRegularizer]:
+        """All that the trainer has, this one among them."""
+        callbacks = [] if self.trainer is None else self.trainer.callback_handler.callbacks
+        return [each for each in callbacks if isinstance(each, IsotropyRegularizer)]
+
+    def _refuse_equal_names(self) -> None:
+        name = self.term.name
+        if sum(each.term.name == name for each in self._of_trainer()) > 1:
+            raise ValueError(
+                f"two terms have the name {name}, by which logs and checkpoints know them: make one a subclass, "
+                f"class Other{type(self.term).__name__}({type(self.term).__name__}), whose name is another"
+            )
+
     @property
     def _wants_reference(self) -> bool:
         return getattr(self.term, "reference", None) == "epoch"
 
+    @torch.compiler.disable
     def _after_forward(self, model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-        if not model.training:
+        if not model.training or not self._states.looks:
+            return None
+        if current_loop() != self._loop:  # of another training: this one was interrupted
+            self._remove_hooks()
             return None
         if self._is_recording:
             self.term.joint.record()
             self.term(*self._rows())
             return None
         if not torch.is_grad_enabled():
+            self._states.forget()
             return None
         if len(self._micro_batches) > 1:
             self.term.joint.replay(self._micro_batch)
         self._micro_batch += 1
         self._uncounted = self.term(*self._rows())
         is_mapping = isinstance(output, Mapping)
-        loss = output.get("loss") if is_mapping else output[0]
+        loss = output.get("loss") if is_mapping else output[0] if isinstance(output, (tuple, list)) else None
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             return None  # compute_loss_func adds the term
         counted = kwargs.get("num_items_in_batch") is not None
-        loss = self._sum(loss, divided=not counted, multiplied=counted)
+        loss = self._sum(loss, divided=self._is_divided(counted), multiplied=counted)
         if is_mapping:
             output["loss"] = loss
             return output
@@ -283,7 +316,33 @@ class IsotropyRegularizer(TrainerCallback):
         value = term.detach() * share
         gradient = (term - term.detach()) * (share * n if is_joint else share)
         self._log.note(task_loss if divided else task_loss / share, term)
-        return task_loss + self.current_weight * (value + gradient).to(task_loss.device)
+        added = self.current_weight * (value + gradient).to(task_loss.device)
+        if added.requires_grad:
+            self._awaits_gradient = True
+            added.register_hook(self._note_gradient)
+        elif not self._is_said:
+            self._is_said = True
+            logger.warning(
+                "no weights that are trained have a part in the hidden states: %s does nothing", self.term.name
+            )
+        return task_loss + added
+
+    def _is_divided(self, counted: bool) -> bool:
+        """Whether the Trainer will divide the loss by the number of micro-batches, as it says in `training_step`.
+
+        Args:
+            counted: the loss was computed with `num_items_in_batch`, which decides it where the trainer is not known.
+        """
+        if self.trainer is None:
+            return not counted
+        is_scaled = getattr(self.trainer, "loss_is_scaled_for_ga", None)
+        if is_scaled is None:
+            is_counted = self.trainer.model_accepts_loss_kwargs and self._num_items is not None
+            is_scaled = is_counted or self.trainer.compute_loss_func is not None
+        return not is_scaled
+
+    def _note_gradient(self, gradient: torch.Tensor) -> None:
+        self._awaits_gradient = False
 
     @property
     def _n_micro_batches(self) -> int:
@@ -296,7 +355,8 @@ class IsotropyRegularizer(TrainerCallback):
 
         def noting(epoch_iterator: Any, num_batches: int, device: Any) -> Any:
             batches, num_items = get_batch_samples(self.trainer, epoch_iterator, num_batches, device)
-            self._micro_batches = batches
+            for each in self._of_trainer():
+                each._micro_batches, each._num_items = batches, num_items
             return batches, num_items
 
         return noting
@@ -306,11 +366,14 @@ class IsotropyRegularizer(TrainerCallback):
         model.train()
         self._is_recording = True
         devices = [self._args.device] if self._args.device.type == "cuda" else []
+        before = [(buffer, buffer.clone()) for buffer in model.buffers()]  # as those of batch normalization
         try:
-            with torch.random.fork_rng(devices), torch.no_grad():
+            with torch.random.fork_rng(devices), torch.no_grad(), self.trainer.compute_loss_context_manager():
                 for batch in self._micro_batches:
-                    inputs = dict(self.trainer._prepare_inputs(batch))
-                    model(**inputs)
+                    inputs = self.trainer._prepare_inputs(batch)
+                    self.trainer.compute_loss(model, inputs, num_items_in_batch=self._num_items)
+                for buffer, value in before:
+                    buffer.copy_(value)
         finally:
             self._is_recording = False
 
@@ -320,13 +383,13 @@ class IsotropyRegularizer(TrainerCallback):
         with undisturbed(model, dtype):
             space = ProbedSpace.read(
                 self._probe,
-                encoder_of(model),
+                model,
                 [MEASURES["isoscore"]],
                 layers=self.layers,
                 sampled=False,
                 sample_size=2,
             )
-        chosen = [space.moments(layer) for layer in sorted(space.statistics) if layer or self.layers is not None]
+        chosen = [space.moments(layer) for layer in space.statistics if layer or self.layers is not None]
         if self.term.union:
             rows = Moments()
             for moments in chosen:
@@ -340,10 +403,12 @@ class IsotropyRegularizer(TrainerCallback):
             self._states.remove()
             self._loss_hook.remove()
         self._states = self._loss_hook = self._uncounted = None
+        self._awaits_gradient = False
+        self._num_items = None
         self._micro_batches = []
 
     def _file(self, args: TrainingArguments, state: TrainerState) -> Path:
-        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", FILE_NAME)
+        return Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", FILE_NAME.format(self.term.name))
 
     def _load(self, args: TrainingArguments, state: TrainerState) -> bool:
         """Continue with what the checkpoint of this step keeps of the term; returns whether there is any."""
@@ -351,7 +416,7 @@ class IsotropyRegularizer(TrainerCallback):
             return False
         path = self._file(args, state)
         if not path.is_file():
-            logger.warning("there is no %s in the checkpoint: %s begins anew", FILE_NAME, self.term.name)
+            logger.warning("there is no %s, so %s begins anew", path, self.term.name)
             return False
         from safetensors.torch import load_file
 

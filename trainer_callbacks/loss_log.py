@@ -1,4 +1,4 @@
-"""LossLog: the parts of a loss in the training log, means over the steps and processes since the last entry."""
+"""LossLog: the parts of a loss in the training log, means over passes and processes since the last entry."""
 
 from __future__ import annotations
 

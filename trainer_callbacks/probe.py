@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.hidden_states import HiddenStates, forward_pass, input_names
-from isotropy_metrics.tokenized_texts import TokenizedTexts, longest_input, special_token_ids, tokenize
+from isotropy_metrics.tokenized_texts import TokenizedTexts, longest_input, position_limit, special_token_ids, tokenize
 
 if TYPE_CHECKING:
     import torch
@@ -75,24 +75,26 @@ class Probe:
             encoder: the model that will read it.
             tokenizer: needed for texts; of token ids it tells the special ones.
             size: most texts to take, drawn with `seed`; None for all.
-            max_length: longer texts are cut to so many tokens; None for what encoder and tokenizer allow.
+            max_length: longer texts are cut to so many tokens; None for what encoder and tokenizer allow, or of token
+                ids what the encoder allows.
             drop_special_tokens: special tokens give no row.
             **options: of the constructor.
 
         Raises:
-            ValueError: a source that is empty, or has neither texts nor token ids.
+            ValueError: a source that is empty, has neither texts nor token ids, or has ids beyond the vocabulary.
         """
         records = _records(source, size, seed)
         labels = _labels(records)
         names = input_names(encoder)
         if isinstance(records[0], Mapping) and "input_ids" in records[0]:
-            tokens = _given_tokens(records, names, max_length)
+            tokens = _given_tokens(records, names, position_limit(encoder) if max_length is None else max_length)
         else:
             texts = _texts(records)
             if tokenizer is None:
                 raise ValueError("a probe of texts needs a tokenizer: pass processing_class=tokenizer to the Trainer")
             limit = longest_input(encoder, tokenizer) if max_length is None else max_length
             tokens, _ = tokenize(tokenizer, texts, names, max_length=limit)
+        _check_vocabulary(tokens, encoder)
         dropped = special_token_ids(tokenizer) if drop_special_tokens and tokenizer is not None else []
         return cls(tokens, labels=labels, dropped=dropped, **options)
 
@@ -171,3 +173,16 @@ def _given_tokens(records: list[Mapping[str, Any]], names: list[str], max_length
             ids = np.asarray(record[name])
             values.append((ids if mask is None else ids[np.asarray(mask, dtype=bool)])[:max_length])
     return TokenizedTexts.of(columns)
+
+
+def _check_vocabulary(tokens: TokenizedTexts, encoder: torch.nn.Module) -> None:
+    """A GPU that looks up an id that there is not is lost to the training too."""
+    size = getattr(getattr(encoder, "config", None), "vocab_size", None)
+    ids = tokens.columns["input_ids"]
+    if not isinstance(size, int) or not len(ids):
+        return
+    wrong = next((int(each) for each in (ids.min(), ids.max()) if not 0 <= each < size), None)
+    if wrong is not None:
+        raise ValueError(
+            f"token id {wrong} is not in the model's vocabulary of {size:,}: use the model's own tokenizer"
+        )

@@ -68,6 +68,8 @@ class ProbedSpace:
                         space._update(layer, rows, probe, batch.text_index, batch.token_ids)
         except Exception as caught:
             error = caught
+        if hasattr(model, "reshard"):
+            model.reshard()  # FSDP2 leaves the outermost parameters together until the next backward pass
         raise_together(error)
         return space._merged()
 

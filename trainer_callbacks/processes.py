@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +36,17 @@ def raise_together(error: Exception | None) -> None:
             raise RuntimeError(f"it failed on process {int(failed.item()) - 1}, whose own message says why")
     if error is not None:
         raise error
+
+
+@contextmanager
+def raised_together() -> Iterator[None]:
+    """What goes wrong inside on one process is raised on all; every process must come here."""
+    error = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    raise_together(error)
 
 
 def from_main(value: Any) -> Any:

@@ -15,12 +15,12 @@ from isotropy_metrics.hidden_states import POOLINGS, checked_layers, encoder_of,
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.measures.comparisons import find_comparisons
 from isotropy_metrics.statistics import PairSample
-from trainer_callbacks.baseline import Baseline
+from trainer_callbacks.baseline import Baseline, to_baseline
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probe_memory import projected_memory
 from trainer_callbacks.probed_space import ProbedSpace
 from trainer_callbacks.processes import from_main, raise_together, rank
-from trainer_callbacks.undisturbed import undisturbed
+from trainer_callbacks.undisturbed import undisturbed, unmoved_generators
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,6 +67,7 @@ class SpaceWatch:
 
     Attributes:
         probes: by name, "" for the only one; filled by `prepare`.
+        numbers: of the layers, filled by `prepare`; empty if the model does not say how many it has.
         baseline: the space before training, on process 0; None until `keep_baseline`.
     """
 
@@ -99,6 +100,7 @@ class SpaceWatch:
         self.sample_size = sample_size
         self.seed = seed
         self.probes: dict[str, Probe] = {}
+        self.numbers: list[int] = []
         self.baseline: Baseline | None = None
         self._said: set[str] = set()
 
@@ -121,21 +123,21 @@ class SpaceWatch:
         encoder = encoder_of(model)
         config = getattr(encoder, "config", None)
         if getattr(config, "num_hidden_layers", None) is not None:
-            resolved_layers(self.layers, config.num_hidden_layers)
+            self.numbers = resolved_layers(self.layers, config.num_hidden_layers)
         probes = {}
         for name, source in sources.items():
             try:
-                probes[name] = Probe.of(
-                    source,
-                    encoder=encoder,
-                    tokenizer=tokenizer,
-                    size=size,
-                    seed=self.seed,
-                    max_length=max_length,
-                    pooling=self.pooling,
-                    batch_size=batch_size,
-                )
-                self._check_ids(probes[name])
+                with unmoved_generators(next(model.parameters()).device):  # a dataset may draw when it is read
+                    probes[name] = Probe.of(
+                        source,
+                        encoder=encoder,
+                        tokenizer=tokenizer,
+                        size=size,
+                        seed=self.seed,
+                        max_length=max_length,
+                        pooling=self.pooling,
+                        batch_size=batch_size,
+                    )
             except ValueError as error:
                 raise ValueError(f"probe {name!r}: {error}" if name else str(error)) from error
         if tokenizer is None:
@@ -143,6 +145,7 @@ class SpaceWatch:
                 "special tokens are measured as all others, as there is no tokenizer that knows them: pass "
                 "tokenizer=, or processing_class= to the Trainer"
             )
+        self._check_ids(probes)
         self.probes = probes
         self._announce_memory(config)
 
@@ -153,9 +156,11 @@ class SpaceWatch:
         for name, probe in self.probes.items():
             digest.update(name.encode())
             digest.update(probe.tokens.columns["input_ids"].tobytes())
+            digest.update(str(sorted(probe.dropped)).encode())
         layers = "all" if self.layers is None else ",".join(map(str, self.layers))
         return (
-            f"texts {digest.hexdigest()}, layers {layers}, {self.pooling or 'token'} rows, {self.sample_size} sampled"
+            f"texts {digest.hexdigest()}, layers {layers}, {self.pooling or 'token'} rows, {self.sample_size} sampled "
+            f"with seed {self.seed}"
         )
 
     def read(self, model: torch.nn.Module, dtype: torch.dtype | None = None) -> Reading:
@@ -171,7 +176,7 @@ class SpaceWatch:
                 space = ProbedSpace.read(
                     probe,
                     model,
-                    self.measures,
+                    self.measures_of(probe),
                     layers=self.layers,
                     sampled=bool(self.comparisons),
                     sample_size=self.sample_size,
@@ -188,9 +193,20 @@ class SpaceWatch:
             for name, space in reading.spaces.items():
                 self.baseline.keep(name, space.samples)
 
+    def measures_of(self, probe: Probe) -> list[Measure]:
+        """Those that a probe allows: of classes only if its texts have labels."""
+        return [each for each in self.measures if "references" not in each.ids or probe.labels is not None]
+
     def keys(self) -> list[str]:
-        """The keys of the last layer's values, as far as they are known without a reading."""
-        return [key_of(name, None, each.name) for name in self.probes for each in self.measures]
+        """The keys of the values, as far as they are known without a reading."""
+        drift = [to_baseline(each.name) for each in self.comparisons]
+        measures = {name: self.measures_of(probe) for name, probe in self.probes.items()} or {"": self.measures}
+        return [
+            key_of(probe, layer, name)
+            for probe, of_probe in measures.items()
+            for layer in (None, *self.numbers)
+            for name in (*(each.name for each in of_probe), *drift)
+        ]
 
     def say_once(self, sentence: str) -> None:
         """Log a warning on the main process, unless it has been said."""
@@ -212,10 +228,9 @@ class SpaceWatch:
     def _computed(self, name: str, space: ProbedSpace) -> dict[str, float]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            by_layer = space.values(self.measures, self.options)
-            if self.baseline is not None:
-                for layer, drift in self.baseline.drift(name, space.samples, self.comparisons).items():
-                    by_layer[layer] |= drift
+            by_layer = space.values(self.measures_of(self.probes[name]), self.options)
+            for layer, drift in self._drift(name, space).items():
+                by_layer[layer] |= drift
         for warning in caught:
             self.say_once(f"{name + ': ' if name else ''}{warning.message}")
         values = {key_of(name, None, key): value for key, value in by_layer[max(by_layer)].items()}
@@ -223,12 +238,21 @@ class SpaceWatch:
             values |= {key_of(name, layer, key): value for key, value in of_layer.items()}
         return values
 
-    def _check_ids(self, probe: Probe) -> None:
+    def _drift(self, name: str, space: ProbedSpace) -> dict[int, dict[str, float]]:
+        if self.baseline is None:
+            return {}
+        try:
+            return self.baseline.drift(name, space.samples, self.comparisons)
+        except ValueError as error:
+            self.say_once(f"{name + ': ' if name else ''}no drift from before training is measured: {error}")
+            return {}
+
+    def _check_ids(self, probes: Mapping[str, Probe]) -> None:
         for each in self.measures:
-            if "references" in each.ids and probe.labels is None:
-                raise ValueError(f"{each.name} needs classes: pass a dataset with one class label per text")
             if "words" in each.ids and self.pooling is not None:
                 raise ValueError(f"{each.name} needs token rows, pooling=None, got pooling={self.pooling!r}")
+            if not any(each in self.measures_of(probe) for probe in probes.values()):
+                raise ValueError(f"{each.name} needs classes: pass a dataset with one class label per text")
 
     def _announce_memory(self, config: Any) -> None:
         n_layers, width = (getattr(config, name, None) for name in ("num_hidden_layers", "hidden_size"))
@@ -237,7 +261,11 @@ class SpaceWatch:
         n_layers = len(resolved_layers(self.layers, n_layers))
         for name, probe in self.probes.items():
             n_bytes = projected_memory(
-                probe, self.measures, n_layers=n_layers, width=width, sampled=self.sample_size * bool(self.comparisons)
+                probe,
+                self.measures_of(probe),
+                n_layers=n_layers,
+                width=width,
+                sampled=self.sample_size * bool(self.comparisons),
             )
             sentence = (
                 f"the probe{' ' + name if name else ''} takes about {n_bytes / 2**30:.1f} GiB: {n_layers} layers of "

@@ -25,7 +25,7 @@ def undisturbed(model: torch.nn.Module, dtype: torch.dtype | None = None) -> Ite
     """
     device = next(model.parameters()).device
     with ExitStack() as stack:
-        stack.enter_context(_random_states(device))
+        stack.enter_context(unmoved_generators(device))
         stack.enter_context(evaluating(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device.type, dtype=dtype, enabled=dtype is not None))
@@ -35,7 +35,7 @@ def undisturbed(model: torch.nn.Module, dtype: torch.dtype | None = None) -> Ite
 
 
 @contextmanager
-def _random_states(device: torch.device) -> Iterator[None]:
+def unmoved_generators(device: torch.device) -> Iterator[None]:
     """Python's, numpy's and torch's global generators come out as they went in."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     accelerators = [device] if device.type == "cuda" else []

@@ -130,7 +130,7 @@ class IStar(RegularizationTerm):
         if self.scale_matched:
             c0 = c0 * (trace / c0.trace())
         mixed = (1 - self.shrinkage) * covariance + self.shrinkage * c0
-        dimensions_used = mixed.trace() ** 2 / mixed.square().sum()
+        dimensions_used = 1 / (mixed / mixed.trace()).square().sum()  # squares of variances would overflow sooner
         return 1 - (dimensions_used - 1) / (len(mixed) - 1)
 
     def _follow(self, covariances: torch.Tensor) -> None:

@@ -1,0 +1,23 @@
+"""What is launched: python run_trainings.py FOLDER MODULE.FUNCTION... leaves the results of each function there."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from launched.process_results import live_at_most, write_results
+
+
+def main() -> None:
+    live_at_most()
+    folder, *names = sys.argv[1:]
+    results = {}
+    for name in names:
+        module, function = name.split(".")
+        results[function] = getattr(importlib.import_module(f"launched.{module}"), function)(Path(folder, function))
+    write_results(Path(folder), results)
+
+
+if __name__ == "__main__":
+    main()
