@@ -3,6 +3,19 @@
 Two probes are read at every evaluation: held-out news, whose classes are known, and sentences of the STS benchmark, on
 which the model is not trained. What is kept is the checkpoint with the highest IsoScore on those sentences.
 
+What it shows (seed 0, 60 steps): as the classes separate, which silhouette tells, the space of the news flattens to
+few directions (Mickus et al. 2024); that of sentences the model is not trained on follows slowly. By isotropy the
+least trained checkpoint is the best: isotropy can choose a model, and should not choose alone.
+
+    step  accuracy  news: silhouette  isoscore  other: isoscore  CKA to the start
+       0       nan             0.044     0.179            0.181               nan
+      15     0.553             0.102     0.072            0.167             0.985
+      30     0.887             0.235     0.014            0.143             0.923
+      45     0.927             0.330     0.007            0.117             0.827
+      60     0.940             0.359     0.007            0.112             0.808
+    best by other_isoscore: step 15, 0.1668
+    the model at the end has it again: 0.1668
+
     python examples/finetune_classifier.py                        # a few minutes of CPU time
     isotropy-metrics plot finetuned-news --probe news --output curves.png
 """

@@ -1,6 +1,16 @@
 """Fine-tuning on sentence pairs with an ordinary Trainer, and what it does to the space: one added line.
 
-RESULT
+What it shows (seed 0, 200 steps): the training begins with a collapse, of which an alarm tells at step 50 with a common
+offset as its likely cause, and which is over at step 100. The score ends high, in a space of few directions:
+
+     step       Spearman       isoscore    mean cosine effective rank
+        0                         0.420          0.011        229.467
+       50          0.076          0.025          0.989         40.360
+      100          0.634          0.001          0.755          2.510
+      150          0.788          0.001          0.860          3.048
+      200          0.810          0.001          0.860          2.716   best
+
+(Without the last column, CKA to step 0.)
 
     python examples/finetune_sts.py                                  # about 4 minutes of CPU time
     python examples/finetune_sts.py --steps 40

@@ -497,6 +497,7 @@ def test_buffers_see_each_batch_once(tmp_path):
     assert torch.equal(norms[0].running_mean, norms[1].running_mean)
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_gradient_checkpointing_is_the_same_step(reentrant, tmp_path):
     plain = trained(tmp_path, IStar(), 10.0, **ONE_STEP)
@@ -571,6 +572,7 @@ def test_a_layer_that_there_is_not_ends_the_training_at_its_first_step(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_torch_compile(tmp_path):
     plain = trained(tmp_path, IStar(), **ONE_STEP | {"max_steps": 3})
     compiled = trained(
@@ -582,6 +584,7 @@ def test_torch_compile(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_a_weight_that_rises_compiles_nothing_anew(tmp_path):
     n_graphs = []
     for max_steps in (3, 12):

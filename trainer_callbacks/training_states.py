@@ -57,7 +57,8 @@ class TrainingStates:
         self.forget()
         if not first:
             raise RuntimeError(
-                f"the loss was computed without a call of {type(self.encoder).__name__}, so there are no hidden states"
+                f"the loss was computed without a call of {type(self.encoder).__name__}, or past its hooks by "
+                ".forward, as in sentence-transformers: there are no hidden states"
             )
         return [[torch.cat(rows) for rows in zip(*calls, strict=True)] for calls in (first, second) if calls]
 
