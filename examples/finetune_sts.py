@@ -1,7 +1,7 @@
 """Fine-tuning on sentence pairs with an ordinary Trainer, and what it does to the space: one added line.
 
-What it shows (seed 0, 200 steps): the training begins with a collapse, of which an alarm tells at step 50 with a common
-offset as its likely cause, and which is over at step 100. The score ends high, in a space of few directions:
+What it shows (seed 0, 200 steps): the training begins with a collapse, of which an alarm tells at step 50 with a
+common offset as its likely cause, and which is over at step 100. The score ends high, in a space of few directions:
 
      step       Spearman       isoscore    mean cosine effective rank
         0                         0.420          0.011        229.467
