@@ -145,7 +145,6 @@ class IsotropyCallback(TrainerCallback, ExportableState):
         self.trainer = trainer
         self._preparation = preparation
         self._latest: tuple[Any, Reading] | None = None
-        self._served: set[str | None] = set()  # datasets of evaluations that the latest reading went to
         self._is_training = False
         if trainer is not None:
             self._prepare(trainer.args, trainer.model, trainer.processing_class, trainer.eval_dataset)
@@ -193,16 +192,12 @@ class IsotropyCallback(TrainerCallback, ExportableState):
         **of_trainer: Any,
     ) -> None:
         values = dict.fromkeys(self._known_keys(), float("nan"))  # a missing metric_for_best_model ends the training
-        dataset_name = next((key for key in metrics or {} if key.endswith("_runtime")), None)
-        if dataset_name in self._served:  # evaluated again: weights may have been exchanged unseen, as by an average
-            self._latest = None
         with self._going_on(f"could not measure at step {state.global_step}"):
             if not self.space_watch.probes:
                 dataset = getattr(of_trainer.get("eval_dataloader"), "dataset", None)
                 with raised_together():
                     self._prepare(args, of_trainer["model"], of_trainer.get("processing_class"), dataset)
             values = self._measure(args, state, control, of_trainer).values
-        self._served.add(dataset_name)
         if metrics is not None:
             metrics |= {f"eval_{key}": value for key, value in values.items()}
             wanted = (args.metric_for_best_model or "").removeprefix("eval_")
@@ -264,7 +259,6 @@ class IsotropyCallback(TrainerCallback, ExportableState):
         if self._latest is not None and self._latest[0] == moment:
             return self._latest[1], False
         dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-        self._served.clear()
         reading = self.space_watch.read(model, dtype)
         self._latest = moment, Reading(reading.values)  # not the spaces, which may take gigabytes
         return reading, True

@@ -315,7 +315,7 @@ class IsotropyRegularizer(TrainerCallback):
         is_joint = len(self._micro_batches) > 1
         value = term.detach() * share
         gradient = (term - term.detach()) * (share * n if is_joint else share)
-        self._log.note(task_loss if divided else task_loss / share, term)
+        self._log.note(task_loss / share, term)
         added = self.current_weight * (value + gradient).to(task_loss.device)
         if added.requires_grad:
             self._awaits_gradient = True
