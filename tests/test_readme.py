@@ -30,6 +30,7 @@ def test_example_runs(example, tmp_path, minilm_path, stsb_folder):
     assert done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_benchmark_runs_beside_its_floor():
     command = [
         sys.executable,

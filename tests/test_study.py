@@ -73,6 +73,7 @@ def test_fine_tuning_changed_the_last_layer_and_left_the_first_model_alone(small
     assert results.training[0]["loss"] > 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(small_study, tmp_path):
     _, first = small_study
     second = run_study(tmp_path / "again", **SMALL)
