@@ -623,6 +623,7 @@ def test_trackio_stores_values_and_alerts(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_torch_compile(tmp_path):
     plain = trained(tmp_path / "plain", measured={}, model=small_model(dropout=0))
     settings = {"torch_compile": True, "torch_compile_backend": "aot_eager"}

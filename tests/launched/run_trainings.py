@@ -6,7 +6,10 @@ import importlib
 import sys
 from pathlib import Path
 
+import torch
 from launched.process_results import live_at_most, write_results
+
+from trainer_callbacks.processes import are_connected
 
 
 def main() -> None:
@@ -17,6 +20,9 @@ def main() -> None:
         module, function = name.split(".")
         results[function] = getattr(importlib.import_module(f"launched.{module}"), function)(Path(folder, function))
     write_results(Path(folder), results)
+    if are_connected():  # a process that ends while gloo's threads run can abort
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
