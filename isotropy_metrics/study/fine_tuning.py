@@ -1,9 +1,9 @@
-"""Fine-tune an encoder on text pairs with a standard Trainer: siamese, mean pooling, cosine regression."""
+"""Fine-tune an encoder on the task of a study with a standard Trainer, and watch its space meanwhile."""
 
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -18,66 +18,89 @@ from transformers import (
     set_seed,
 )
 
+from isotropy_metrics.study.case import StudyCase
+from isotropy_metrics.study.tasks import Task
 from isotropy_metrics.study.text_pairs import TextPairs
 from isotropy_metrics.tokenized_texts import special_token_ids
+from trainer_callbacks import IsotropyCallback
 
 LEARNING_RATE = 2e-5
 BATCH_SIZE = 16
+EVAL_BATCH_SIZE = 64
 WARMUP_SHARE = 0.1
 MAX_LENGTH = 128
+N_EVALUATIONS = 5
+N_WATCHED = 200
+"""Items that an evaluation during training reads."""
 
 
-def fine_tune(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: TextPairs,
-    *,
-    epochs: float = 1.0,
-    seed: int = 0,
-    folder: str | Path,
-    progress: bool = True,
-) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    """A fine-tuned copy of the model, and the Trainer's log.
+def recipe(task: Task) -> dict[str, Any]:
+    """How `fine_tune` trains on this task."""
+    return {
+        "objective": "mean squared error of the cosine of mean-pooled texts to the score scaled to [0, 1]",
+        "learning_rate": LEARNING_RATE,
+        "batch_size": BATCH_SIZE,
+        "warmup_share": WARMUP_SHARE,
+        "max_length": MAX_LENGTH,
+    }
+
+
+def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
+    """A fine-tuned copy of the first checkpoint, and the Trainer's log with an evaluation before and during training.
 
     Cosine similarity of the two mean-pooled texts is regressed on the score, scaled to [0, 1], with the
     sentence-transformers recipe for the STS benchmark: mean squared error, batches of 16, 10 % linear warm-up,
     learning rate 2e-5. Means are over the tokens that the study measures: no padding, no special tokens.
 
     Args:
-        model: any encoder or decoder; it is left as it is.
-        tokenizer: of the model.
-        pairs: to train on.
-        epochs: passes over the pairs.
-        seed: of dropout and of the order of the pairs.
-        folder: for the Trainer's own files.
-        progress: show the Trainer's progress bar.
+        case: the model, the task, the layers to watch and the seed.
+        epochs: passes over the training items.
     """
+    seed, task, tokenizer = case.settings.seed, case.task, case.before.tokenizer
+    watched = (task.dev or task.test).sample(N_WATCHED, seed)
     set_seed(seed)
-    siamese = SiameseEncoder(copy.deepcopy(model))
-    batches_per_epoch = -(-len(pairs) // BATCH_SIZE)
-    trainer = Trainer(
-        model=siamese,
-        args=TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=epochs,
-            learning_rate=LEARNING_RATE,
-            per_device_train_batch_size=BATCH_SIZE,
-            warmup_steps=round(WARMUP_SHARE * epochs * batches_per_epoch),
-            logging_steps=max(1, batches_per_epoch // 10),
-            save_strategy="no",
-            report_to=[],
+    siamese = SiameseEncoder(copy.deepcopy(case.before.model))
+    batches_per_epoch = -(-len(task.train) // BATCH_SIZE)
+    n_steps = max(1, round(epochs * batches_per_epoch))
+    with tempfile.TemporaryDirectory(prefix="isotropy-study-") as folder:
+        trainer = Trainer(
+            model=siamese,
+            args=TrainingArguments(
+                output_dir=folder,
+                num_train_epochs=epochs,
+                learning_rate=LEARNING_RATE,
+                per_device_train_batch_size=BATCH_SIZE,
+                per_device_eval_batch_size=EVAL_BATCH_SIZE,
+                warmup_steps=round(WARMUP_SHARE * epochs * batches_per_epoch),
+                logging_steps=max(1, batches_per_epoch // 10),
+                eval_strategy="steps",
+                eval_steps=max(1, n_steps // N_EVALUATIONS),
+                save_strategy="no",
+                report_to=[],
+                seed=seed,
+                disable_tqdm=not case.progress,
+                remove_unused_columns=False,
+                dataloader_pin_memory=torch.cuda.is_available(),
+            ),
+            train_dataset=_scaled(task.train),
+            eval_dataset=_scaled(watched),
+            data_collator=PairCollator(tokenizer),
+            compute_metrics=lambda prediction: {"score": task.score(prediction.predictions, watched.labels)},
+        )
+        trainer.remove_callback(PrinterCallback)
+        callback = IsotropyCallback(
+            trainer,
+            probe=watched.texts,
+            probe_size=None,
+            layers=case.settings.layers,
+            tokenizer=tokenizer,
+            max_length=case.max_length,
+            alarms=(),
             seed=seed,
-            disable_tqdm=not progress,
-            remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
-        ),
-        train_dataset=_scaled(pairs),
-        data_collator=PairCollator(tokenizer),
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    log = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return siamese.encoder, log
+        )
+        trainer.add_callback(callback)
+        trainer.train()
+    return siamese.encoder, trainer.state.log_history
 
 
 class SiameseEncoder(nn.Module):
@@ -123,7 +146,7 @@ class PairCollator:
 
 
 def _scaled(pairs: TextPairs) -> list[dict[str, Any]]:
-    scores = (pairs.scores - pairs.scores.min()) / np.ptp(pairs.scores)
+    scores = (pairs.labels - pairs.labels.min()) / np.ptp(pairs.labels)
     return [
         {"first": first, "second": second, "label": float(score)}
         for first, second, score in zip(pairs.first, pairs.second, scores, strict=True)

