@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from isotropy_metrics.measures import Measure, find_measures, measure, statistics_for, update_statistics
 from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
+from trainer_callbacks.current_loop import current_loop
 from trainer_callbacks.default_measures import DEFAULT_MEASURES
 from trainer_callbacks.keep_hidden_state import HIDDEN_STATE, PREDICTIONS, shape_of
 
@@ -200,17 +200,3 @@ def _with_predictions(eval_pred: EvalPrediction, predictions: Any) -> EvalPredic
     from transformers import EvalPrediction
 
     return EvalPrediction(predictions, eval_pred.label_ids, inputs=eval_pred.inputs, losses=eval_pred.losses)
-
-
-def current_loop() -> tuple[weakref.ref, int] | None:
-    """Tells apart the loops over dataloaders that Accelerate prepared; None outside of them.
-
-    A dataloader is in `dataloader_references` from the beginning of an iteration until it ends. One that was
-    interrupted stays there, and if it is iterated over again, it is there once more.
-    """
-    accelerate_state = sys.modules.get("accelerate.state")  # not imported: then no such loop is running
-    if accelerate_state is None:
-        return None
-    references = accelerate_state.GradientState().dataloader_references
-    current = references[-1]
-    return None if current is None else (weakref.ref(current), sum(each is current for each in references))

@@ -15,7 +15,7 @@ from isotropy_metrics.hidden_states import checked_layers, encoder_of
 from isotropy_metrics.measures import MEASURES
 from isotropy_metrics.statistics import Moments
 from isotropy_metrics.whole_file import whole_file
-from trainer_callbacks.geometry_metrics import current_loop
+from trainer_callbacks.current_loop import current_loop
 from trainer_callbacks.loss_log import LossLog
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probed_space import ProbedSpace
