@@ -17,8 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\ninterrupted: {str(interrupt) or 'nothing was written'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"isotropy-metrics: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
+
+logger = logging.getLogger(__name__)
 
 CONTENTS = {"report.html", RESULTS_FILE, "figures", "tables", "finetuned"}
 """All that a study writes; a folder with anything else in it is never replaced."""
@@ -50,13 +53,19 @@ def output_folder(output: str | Path, *, overwrite: bool = False, resume: bool =
         elif not (folder / RESULTS_FILE).exists() and (output / RESULTS_FILE).exists():
             shutil.copytree(output, folder, dirs_exist_ok=True)
         yield folder
-    except BaseException:
+    except BaseException as error:
         if not (folder / RESULTS_FILE).exists():
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        kept = f"what is finished is kept in {folder}: go on with --resume"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(kept) from None
+        logger.warning(kept)
         raise
     finally:
         lock.release()
-    (folder / LOCK).unlink(missing_ok=True)
+    for path in folder.glob(".*"):  # the lock, and what a killed process left half-written
+        _remove(path)
     try:
         _move(folder, output)
     except OSError as error:
@@ -78,7 +87,7 @@ def _check_place(output: Path, replace: bool) -> None:
         raise FileExistsError(f"{output} holds other things than a study: choose another --output")
     if not replace:
         raise FileExistsError(
-            f"{output} exists: choose another --output, or pass --overwrite, or --resume to add to it"
+            f"{output} exists: choose another --output, --overwrite it, or --resume it"
         )
 
 
@@ -98,10 +107,15 @@ def _is_study(folder: Path) -> bool:
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
+        if path.name != LOCK:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _move(folder: Path, output: Path) -> None:

@@ -28,6 +28,7 @@ from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
 
 FINETUNED = "finetuned"
+SMALLEST_SAMPLE = 100
 
 
 def run_study(
@@ -138,6 +139,14 @@ def _check_numbers(settings: StudySettings, max_rows: int | None, max_train_rows
         raise ValueError(f"epochs must be more than 0, got {epochs}")
     if settings.seed < 0:
         raise ValueError(f"seed must not be negative, got {settings.seed}")
+    if settings.n_seeds < 1:
+        raise ValueError(f"n_seeds must be at least 1, got {settings.n_seeds}")
+    if not 0 < settings.threshold < 1:
+        raise ValueError(f"threshold must lie between 0 and 1, got {settings.threshold}")
+    if settings.sample_size < SMALLEST_SAMPLE:
+        raise ValueError(f"sample_size must be at least {SMALLEST_SAMPLE} rows, got {settings.sample_size}")
+    if not settings.layers:
+        raise ValueError("no layer named")
     for each in settings.measures:
         if each.ids:
             raise ValueError(f"{each.name} needs {each.ids[0]}, which the study's token vectors do not have")
