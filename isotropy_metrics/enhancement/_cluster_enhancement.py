@@ -95,27 +95,35 @@ def n_clusters_of(n_clusters: int | None, n_sampled: int, n_rows: int) -> int:
 
 
 def k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres in float64 and labels of the sampled rows; warns if there are fewer different rows than clusters."""
+    """Centres in float64 and labels of the sampled rows; warns if there are fewer different rows than clusters.
+
+    They are found once for all enhancements that are fitted on the same statistics.
+    """
+    centers, labels = sample.once(("k_means", n_clusters, seed), lambda: _k_means(sample, n_clusters, seed))
+    n_found = len(np.unique(labels))
+    if n_found < n_clusters:
+        warnings.warn(
+            f"k-means finds {n_found} clusters for n_clusters={n_clusters}: the {len(labels)} rows hold too few "
+            "different values",
+            EnhancementWarning,
+            stacklevel=7,
+        )
+    return centers, labels
+
+
+def _k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
     rows, weight = sample.rows, sample.weight
     rows = rows.astype(_squarable_dtype(rows), copy=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer clusters than asked for, which is told below
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer clusters than asked for, which k_means tells
         step = max(1, len(rows) // max(START_ROWS, ROWS_PER_CLUSTER * n_clusters))
         model = KMeans(n_clusters, n_init=N_STARTS, random_state=seed)
         model.fit(rows[::step], sample_weight=None if weight is None else weight[::step])
         if step > 1:
             model = KMeans(n_clusters, init=model.cluster_centers_, n_init=1).fit(rows, sample_weight=weight)
-    n_found = len(np.unique(model.labels_))
-    if n_found < n_clusters:
-        warnings.warn(
-            f"k-means finds {n_found} clusters for n_clusters={n_clusters}: the {len(rows)} rows hold too few "
-            "different values",
-            EnhancementWarning,
-            stacklevel=7,
-        )
     return model.cluster_centers_.astype(np.float64), model.labels_
 
 

@@ -67,7 +67,7 @@ def correlation_distance(moments: Moments, *, subtract_floor: bool = False) -> d
     d = len(scatter)
     if d == 1:
         return nan_because("correlation_distance", "one feature has nothing to correlate with")
-    variances = np.diagonal(scatter)
+    variances = np.maximum(np.diagonal(scatter), 0.0)  # rounding may leave a constant feature just below zero
     if not variances.any():
         return nan_because("correlation_distance", "all rows are the same")
     over_deviation = np.divide(1, np.sqrt(variances), out=np.zeros(d), where=variances > 0)

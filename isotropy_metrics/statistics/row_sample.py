@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -271,6 +271,12 @@ class RowSample:
         if "distinct" not in self._derived:
             self._derived["distinct"] = distinct_rows(self.rows + self.rows.dtype.type(0))  # -0.0 becomes 0.0
         return self._derived["distinct"]
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What `find` returns, which is called once for this key until rows are added; do not write to it."""
+        if key not in self._derived:
+            self._derived[key] = find()
+        return self._derived[key]
 
     def _column(self, name: str) -> np.ndarray | None:
         self._compact()

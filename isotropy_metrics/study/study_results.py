@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.study.experiments import Outcome
+from isotropy_metrics.study.experiments import EXPERIMENTS, Outcome
 from isotropy_metrics.whole_file import whole_file
 
 RESULTS_FILE = "results.json"
@@ -32,8 +32,10 @@ class StudyResults:
     training: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, whole or not at all; NaN becomes null."""
-        text = json.dumps(_without_nan(asdict(self)), indent=1, allow_nan=False)
+        """Write as JSON, whole or not at all, experiments in the order of the report; NaN becomes null."""
+        ordered = {name: self.experiments[name] for name in EXPERIMENTS if name in self.experiments}
+        ordered |= self.experiments
+        text = json.dumps(_without_nan(asdict(replace(self, experiments=ordered))), indent=1, allow_nan=False)
         with whole_file(Path(path)) as beside:
             beside.write_text(text, encoding="utf-8")
 

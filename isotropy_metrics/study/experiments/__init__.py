@@ -4,10 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isotropy_metrics.study.experiments import layers
+from isotropy_metrics.study.experiments import (
+    classes,
+    clusters,
+    contextuality,
+    dominant_directions,
+    drift,
+    elongated_directions,
+    groups,
+    layers,
+    senses_and_tenses,
+    token_types,
+    training_trace,
+    treatments,
+    word_frequency,
+)
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
 
-EXPERIMENTS: dict[str, Experiment] = {each.EXPERIMENT.name: each.EXPERIMENT for each in (layers,)}
+EXPERIMENTS: dict[str, Experiment] = {
+    each.EXPERIMENT.name: each.EXPERIMENT
+    for each in (
+        treatments,
+        layers,
+        training_trace,
+        token_types,
+        senses_and_tenses,
+        word_frequency,
+        elongated_directions,
+        dominant_directions,
+        clusters,
+        drift,
+        contextuality,
+        classes,
+        groups,
+    )
+}
 """Every experiment by its name."""
 
 

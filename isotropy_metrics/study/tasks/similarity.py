@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from isotropy_metrics.study.tasks.resampled_spearman import resampled_spearman
 from isotropy_metrics.study.text_pairs import TextPairs
 
 
@@ -16,8 +18,10 @@ class Similarity:
     train: TextPairs
     test: TextPairs
     dev: TextPairs | None = None
-    kind: str = "similarity"
-    score_name: str = "Spearman × 100"
+
+    kind: ClassVar[str] = "similarity"
+    score_name: ClassVar[str] = "Spearman × 100"
+    has_interval: ClassVar[bool] = True
 
     def predict(
         self, part: TextPairs, embeddings: np.ndarray, fitting: TextPairs, fitting_embeddings: np.ndarray
@@ -33,10 +37,16 @@ class Similarity:
             return float("nan")
         return 100 * float(np.corrcoef(rankdata(predictions), rankdata(labels))[0, 1])
 
+    def resampled_scores(self, predictions: np.ndarray, labels: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """The score of every resample at once; see `resampled_scores`."""
+        return 100 * resampled_spearman(predictions, labels, draws)
+
     def sample(self, most_train: int | None, most_test: int | None, seed: int) -> Similarity:
         """The task with at most so many pairs to train on, and in each of the other splits."""
         dev = self.dev and self.dev.sample(most_test, seed)
-        return replace(self, train=self.train.sample(most_train, seed), dev=dev, test=self.test.sample(most_test, seed))
+        return replace(
+            self, train=self.train.sample(most_train, seed), dev=dev, test=self.test.sample(most_test, seed)
+        )
 
     def protocol(self) -> dict[str, object]:
         """How the score is computed."""

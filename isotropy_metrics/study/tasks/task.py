@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Protocol
 
 import numpy as np
+
+OWN = "own "
+"""How the name begins of a task that was made in Python."""
 
 
 class TaskPart(Protocol):
@@ -12,7 +17,7 @@ class TaskPart(Protocol):
 
     Attributes:
         texts: all texts; an item has one of them or two, see the kind of task.
-        labels: (n_items,), the score or class of each item.
+        labels: (n_items,), the score of each item, of float, or its class, of str.
         groups: (n_items,), of str, the language or other group of each item; None if the data have none.
         text_groups: (n_texts,), the same for each of `texts`.
     """
@@ -33,14 +38,16 @@ class Task(Protocol):
     """Labelled texts in splits, and a score of their embeddings.
 
     Attributes:
-        kind: "similarity", "classification", "pair classification" or "custom".
+        kind: "similarity", "classification", "pair-classification" or "custom".
         score_name: what tables and figures call the score, as in "Spearman × 100".
+        has_interval: whether the score of resampled items has a meaning; else its limits are NaN.
         train, test: the items to fit on, and those held out.
         dev: for searches; None if there is none.
     """
 
     kind: str
     score_name: str
+    has_interval: bool
     train: TaskPart
     dev: TaskPart | None
     test: TaskPart
@@ -61,3 +68,13 @@ class Task(Protocol):
 
     def protocol(self) -> dict[str, object]:
         """How the score is computed, for the report."""
+
+
+def task_name(task: str | Task) -> str:
+    """What the results keep of the argument `task`: a name as it is; of a task its kind and a digest of its data."""
+    if isinstance(task, str):
+        return task
+    digest = hashlib.sha256()
+    for part in (task.train, task.test):
+        digest.update(json.dumps([part.texts, part.labels.tolist()]).encode())
+    return f"{OWN}{task.kind} {digest.hexdigest()[:12]}"
