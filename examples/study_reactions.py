@@ -1,8 +1,28 @@
 """The study on a real pre-trained model and its fine-tuned siblings: BERT of chemical reactions, of the package rxnfp.
 
 `bert_pretrained` is a masked language model of reactions in SMILES notation; `bert_ft_10k_25s` and `bert_ft` are the
-same model fine-tuned to classify reactions, on a small and on a large data set (Schwaller et al. 2021). The texts are
-template reactions of our own in four classes, not those that the authors trained or tested on.
+same model fine-tuned to classify reactions (Schwaller et al. 2021). The texts are template reactions of our own in
+four classes (amide and Suzuki couplings, esterifications, nitro reductions), 36 of each held out; not those that the
+authors trained or tested on.
+
+What it shows: the space before fine-tuning survives in the first layers and gives way in the last ones, where the
+classes part and the tokens come to share a direction. (CKA: to the same layer before; 0 to 1.)
+
+    layer   average cosine of tokens    linear CKA       silhouette of [CLS]      the same by the angle
+            before   10k     ft         10k     ft       before   10k     ft      before   10k     ft
+        1    0.272  0.248  0.231      0.997  0.987        0.311  0.327  0.373      0.479  0.505  0.561
+        5    0.214  0.195  0.179      0.965  0.939        0.076  0.173  0.232      0.125  0.268  0.377
+        9    0.219  0.163  0.173      0.894  0.872        0.277  0.618  0.552      0.452  0.836  0.774
+       10    0.229  0.159  0.145      0.852  0.819        0.323  0.678  0.578      0.522  0.875  0.766
+       11    0.198  0.181  0.187      0.688  0.678        0.377  0.815  0.773      0.584  0.941  0.933
+       12    0.172  0.253  0.324      0.496  0.540        0.339  0.780  0.769      0.543  0.878  0.890
+
+The values hang on the reactions: with other templates, cosines of 0.155, 0.291 and 0.359 and silhouettes of 0.558,
+0.989 and 0.984 were measured in the last layer. Direction and layers are the same; our esterifications, of several
+alcohols and acids, are spread wider (their silhouette stays near 0.4). Special tokens change the cosine by 0.011 at
+most.
+
+    python examples/study_reactions.py    # about a minute and a half of CPU time
 """
 
 from __future__ import annotations

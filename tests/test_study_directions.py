@@ -127,7 +127,7 @@ def test_elongation_is_drawn_and_told_from_json(elongated, tmp_path):
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0])
 def test_a_threshold_beyond_isotropy_is_refused(threshold, case):
     with pytest.raises(ValueError, match="threshold must lie between 0 and 1"):
-        E6.missing(replace(case, settings=replace(case.settings, threshold=threshold)))
+        replace(case.settings, threshold=threshold)
 
 
 def test_without_any_removal_the_score_is_the_baseline_to_the_last_digit(case, swept):

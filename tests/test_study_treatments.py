@@ -213,7 +213,8 @@ def test_settings_that_no_treatment_can_have_end_in_a_sentence(settings, message
 def test_a_search_needs_development_texts(case):
     assert EXPERIMENT.missing(case) is None
     searching = replace(case, settings=replace(case.settings, search=True), task=replace(case.task, dev=None))
-    assert "no split `dev`" in EXPERIMENT.missing(searching)
+    with pytest.raises(ValueError, match="no split dev beside test"):
+        EXPERIMENT.missing(searching)
 
 
 def test_isotropy_of_resampled_texts_is_that_of_their_rows_on_the_first_eigenvectors():

@@ -36,6 +36,7 @@ def add_to(commands: Any) -> None:
     add("--measures", help="names, comma-separated (default: all)", default=none)
     add("--max-rows", type=int, help="most held-out items", default=none)
     add("--max-train-rows", type=int, help="most training items", default=none)
+    add("--max-length", type=int, help="tokens per text (default: what the models allow)", default=none)
     add("--sample-size", type=int, help="rows per layer for measures of rows (default: 10000)", default=none)
     add("--epochs", type=float, default=1.0, help="passes over the training items")
     add("--seed", type=int, default=0, help="the same seed gives the same numbers")

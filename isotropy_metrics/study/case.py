@@ -14,11 +14,16 @@ from isotropy_metrics.study.tasks import Task
 from isotropy_metrics.study.token_space import TokenSpace, token_space
 
 N_FITTING_ITEMS = 1000
+SMALLEST_SAMPLE = 100
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What the user chose; see `run_study` for what each means."""
+    """What the user chose; see `run_study` for what each means.
+
+    Raises:
+        ValueError: a number out of range, or a measure that token vectors do not suffice for.
+    """
 
     measures: tuple[Measure, ...]
     layers: str | tuple[int, ...] = "all"
@@ -33,6 +38,21 @@ class StudySettings:
     senses: Path | None = None
     frequencies: str = "en"
     threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.n_seeds < 1:
+            raise ValueError(f"n_seeds must be at least 1, got {self.n_seeds}")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        if self.sample_size < SMALLEST_SAMPLE:
+            raise ValueError(f"sample_size must be at least {SMALLEST_SAMPLE} rows, got {self.sample_size}")
+        if not self.layers:
+            raise ValueError("no layer named")
+        for each in self.measures:
+            if each.ids:
+                raise ValueError(f"{each.name} needs {each.ids[0]}, which the study's token vectors do not have")
 
 
 @dataclass(eq=False)

@@ -29,7 +29,6 @@ from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
 
 FINETUNED = "finetuned"
-SMALLEST_SAMPLE = 100
 
 
 def run_study(
@@ -47,6 +46,7 @@ def run_study(
     measures: Sequence[str | Measure] | None = None,
     max_rows: int | None = None,
     max_train_rows: int | None = None,
+    max_length: int | None = None,
     epochs: float = 1.0,
     seed: int = 0,
     n_seeds: int = 5,
@@ -77,6 +77,7 @@ def run_study(
         measures: names; None for all that need no ids of rows.
         max_rows: most held-out items to use; None for all.
         max_train_rows: most training items to use; None for all.
+        max_length: tokens per text, special ones included; longer texts are cut. None for what both models allow.
         epochs: passes over the training items.
         seed: of the draws, of fine-tuning and of the bootstrap: the same seed gives the same numbers.
         n_seeds: of the treatments that draw, as k-means does; their rows are means over so many.
@@ -118,13 +119,13 @@ def run_study(
     )
     asked["task"] = task_name(task)
     asked["measures"] = [each.name for each in settings.measures]
-    _check_numbers(settings, max_rows, max_train_rows, epochs)
+    _check_amounts(max_rows, max_train_rows, epochs)
     with output_folder(output, overwrite=overwrite, resume=resume) as folder:
         results = _earlier(folder, asked) if resume else None
         if isinstance(task, str):
             task = load_task(dataset, columns, seed, task=task, group_column=group_column, probe=probe)
         task = task.sample(max_train_rows, max_rows, seed)
-        case = _case(model, finetuned, task, settings, progress)
+        case = _case(model, finetuned, task, settings, max_length, progress)
         left_out = _left_out(chosen, case, strict=experiments != "all")
         if results is None:
             results = StudyResults(study_protocol(case, asked))
@@ -147,25 +148,12 @@ def _outcome(experiment: Experiment, case: StudyCase) -> Outcome:
     return replace(outcome, protocol=protocol, seconds=round(time.perf_counter() - start, 1))
 
 
-def _check_numbers(settings: StudySettings, max_rows: int | None, max_train_rows: int | None, epochs: float) -> None:
+def _check_amounts(max_rows: int | None, max_train_rows: int | None, epochs: float) -> None:
     for name, value in {"max_rows": max_rows, "max_train_rows": max_train_rows}.items():
         if value is not None and value < 3:
             raise ValueError(f"{name} must be at least 3 items, got {value}")
     if not epochs > 0:
         raise ValueError(f"epochs must be more than 0, got {epochs}")
-    if settings.seed < 0:
-        raise ValueError(f"seed must not be negative, got {settings.seed}")
-    if settings.n_seeds < 1:
-        raise ValueError(f"n_seeds must be at least 1, got {settings.n_seeds}")
-    if not 0 < settings.threshold < 1:
-        raise ValueError(f"threshold must lie between 0 and 1, got {settings.threshold}")
-    if settings.sample_size < SMALLEST_SAMPLE:
-        raise ValueError(f"sample_size must be at least {SMALLEST_SAMPLE} rows, got {settings.sample_size}")
-    if not settings.layers:
-        raise ValueError("no layer named")
-    for each in settings.measures:
-        if each.ids:
-            raise ValueError(f"{each.name} needs {each.ids[0]}, which the study's token vectors do not have")
 
 
 def _earlier(folder: Path, asked: dict[str, Any]) -> StudyResults | None:
@@ -183,17 +171,28 @@ def _earlier(folder: Path, asked: dict[str, Any]) -> StudyResults | None:
     return results
 
 
-def _case(model: str | None, finetuned: str | None, task: Task, settings: StudySettings, progress: bool) -> StudyCase:
+def _case(
+    model: str | None,
+    finetuned: str | None,
+    task: Task,
+    settings: StudySettings,
+    max_length: int | None,
+    progress: bool,
+) -> StudyCase:
     before = Checkpoint.load(str(minilm_path()) if model is None else model)
     if settings.layers != "all":
         resolved_layers(list(settings.layers), before.model.config.num_hidden_layers)
     after = None if finetuned is None else Checkpoint.load(finetuned)
-    max_length, training = before.max_length, []
+    allowed, training = before.max_length, []
     if after is not None:
         before.check_comparable(after, task.test.texts)
-        max_length = min(max_length, after.max_length)
+        allowed = min(allowed, after.max_length)
         if (Path(finetuned) / STATE_FILE).is_file():
             training = load_history(Path(finetuned) / STATE_FILE)
+    n_special = before.tokenizer.num_special_tokens_to_add()
+    if max_length is not None and max_length <= n_special:
+        raise ValueError(f"max_length={max_length} leaves no room for text beside {n_special} special tokens")
+    max_length = allowed if max_length is None else min(max_length, allowed)
     return StudyCase(before, after, task, settings, max_length, training, progress)
 
 

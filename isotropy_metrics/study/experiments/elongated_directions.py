@@ -25,17 +25,6 @@ LEAST_CLUSTER = 10
 """Tokens; smaller clusters have no shape to speak of."""
 
 
-def missing(case: StudyCase) -> str | None:
-    """Nothing is.
-
-    Raises:
-        ValueError: a threshold that I(W) cannot reach.
-    """
-    if not 0 < case.settings.threshold < 1:
-        raise ValueError(f"threshold must lie between 0 and 1, as I(W) does; got {case.settings.threshold}")
-    return None
-
-
 def run(case: StudyCase) -> Outcome:
     """Counts of directions by scope, layer and cluster; and the curves of the last layer."""
     threshold = case.settings.threshold
@@ -222,5 +211,4 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     tell=tell,
-    missing=missing,
 )

@@ -139,7 +139,7 @@ def draw(outcome: Outcome) -> dict[str, Figure]:
     rows, offsets = outcome.tables["groups"], outcome.tables["offsets"]
     figures = {key: _draw_marks(rows, key, _title(key), lambda row: row["group"]) for key in DRAWN}
     if any(row["score"] is not None for row in rows):
-        title = f"{_title('score')}: {outcome.protocol['score_name']}"
+        title = _sentence(outcome.protocol["score_name"])
         figures = {"score": _draw_marks(rows, "score", title, lambda row: row["group"])} | figures
     pairs = _draw_marks(offsets, "offset", _title("offset"), lambda row: f"{row['group']}\n{row['other_group']}")
     return figures | {"offset": pairs} | _draw_means(outcome)
@@ -213,13 +213,13 @@ def tell(outcome: Outcome) -> list[str]:
 
 
 def _title(key: str) -> str:
-    titles = {
-        "score": "Score of each group",
-        "largest_contributions": f"Share of the {N_LARGEST} largest features in the average cosine",
-        "offset": "Offset between two groups, in spreads",
-    }
-    name = titles.get(key, display_name(key))
-    return name if name.startswith("log") else name[0].upper() + name[1:]
+    """Short: beside the names of the groups there is little room."""
+    titles = {"largest_contributions": f"Share of {N_LARGEST} features", "offset": "Offset, in spreads"}
+    return _sentence(titles.get(key, display_name(key)))
+
+
+def _sentence(text: str) -> str:
+    return text if text.startswith("log") else text[0].upper() + text[1:]
 
 
 EXPERIMENT = Experiment(
@@ -229,9 +229,10 @@ EXPERIMENT = Experiment(
     question="Do languages or other groups differ in score and geometry, and does fine-tuning treat them alike?",
     how_to_read=(
         "Every group is measured on as many token vectors, so that the values compare. A high average cosine with a "
-        "large share of three features means that few outlier dimensions rule the cosine; a group whose features stay "
-        "inside the band has none, and can still be anisotropic (log10 I(W) far below 0, IsoScore near 0). The offset "
-        "says how far the means of two groups lie apart, in units of the spread of their tokens: near 0 the groups "
+        "large share of the three largest features means that few outlier dimensions rule the cosine; a group whose "
+        "features stay inside the band of 3 standard deviations has none, and can still be anisotropic (log10 I(W) "
+        "far below 0, IsoScore near 0). The offset says how far the means of two groups lie apart, "
+        "in units of the spread of their tokens: near 0 the groups "
         "share one cloud, above 1 they are clouds of their own. Offset and equal sizes are our operationalisations. "
         "The score of a group is that of its own items; a probe is fitted on the items of all groups together. Groups "
         "can also differ in their texts: this table does not tell the language from the topic."

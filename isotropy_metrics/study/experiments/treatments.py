@@ -28,20 +28,18 @@ Trials = dict[tuple[str, str], TreatmentTrial]
 
 
 def missing(case: StudyCase) -> str | None:
-    """A search needs development texts.
+    """None: every task has treatments.
 
     Raises:
-        ValueError: settings that no treatment can have.
+        ValueError: settings that no treatment can have, or a search without development texts.
     """
     settings = case.settings
-    if settings.n_seeds < 1:
-        raise ValueError(f"n_seeds must be at least 1, got {settings.n_seeds}")
     for treatment in _treatments(case):
         enhancement = treatment.enhancement(settings.seed)
         if enhancement is not None:
             enhancement.check_parameters(case.before.model.config.hidden_size)
     if settings.search and case.task.dev is None:
-        return "a search chooses on development texts, and these data have no split `dev` beside `test`"
+        raise ValueError("a search chooses on development texts, and these data have no split dev beside test")
     return None
 
 

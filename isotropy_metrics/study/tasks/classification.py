@@ -58,7 +58,7 @@ class Classification:
         labels, counts = np.unique(self.test.labels, return_counts=True)
         share = 100 * counts.max() / counts.sum()
         return {
-            "score": f"accuracy × 100 of a {describe_probe(self.probe)}",
+            "score": f"accuracy × 100 of a probe: {describe_probe(self.probe)}",
             "n_classes": len(self.classes),
             "largest_class": f"{labels[counts.argmax()]}, {share:.1f} % of the held-out items",
         }
