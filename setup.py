@@ -68,7 +68,10 @@ setup(
     packages=find_packages(
         include=["isotropy_metrics", "isotropy_metrics.*", "trainer_callbacks", "trainer_callbacks.*"]
     ),
-    package_data={"isotropy_metrics": ["py.typed", "study/templates/*.jinja"], "trainer_callbacks": ["py.typed"]},
+    package_data={
+        "isotropy_metrics": ["py.typed", "study/report/templates/*.jinja"],
+        "trainer_callbacks": ["py.typed"],
+    },
     install_requires=BASE_REQUIRE,
     extras_require={
         "evaluate": EVALUATE_REQUIRE,

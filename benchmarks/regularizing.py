@@ -35,8 +35,8 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import stsb_pairs
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyRegularizer
 from trainer_callbacks.regularizers.cos_reg import CosReg
 from trainer_callbacks.regularizers.i_star import IStar
@@ -87,7 +87,7 @@ def trainer_of(model: PreTrainedModel, batch_size: int) -> Trainer:
     """A Trainer that is ready for `training_step`."""
     tokenizer = AutoTokenizer.from_pretrained(minilm_path())
     pairs = stsb_pairs("train").sample(N_TEXTS, seed=0)
-    texts = zip(pairs.first, pairs.second, pairs.scores, strict=True)
+    texts = zip(pairs.first, pairs.second, pairs.labels, strict=True)
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=batch_size,

@@ -37,8 +37,8 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from benchmarks.enhancement import forget_peak, in_a_fresh_process, print_ratios
 from benchmarks.second_moments import OF_ROWS_AND_DIRECTIONS, peak_megabytes
 from isotropy_metrics.hidden_states import encoder_of
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import stsb_pairs
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyCallback
 
 BATCH_SIZE = 32
@@ -59,7 +59,7 @@ def trainer_of(n_texts: int) -> Trainer:
     model = AutoModelForSequenceClassification.from_pretrained(minilm_path(), num_labels=1)
     dev, test = stsb_pairs("dev"), stsb_pairs("test")
     texts = list(zip(dev.first + test.first, dev.second + test.second, strict=True))
-    scores = np.concatenate([dev.scores, test.scores])
+    scores = np.concatenate([dev.labels, test.labels])
     chosen = np.random.default_rng(0).permutation(len(texts))[:n_texts]
     dataset = [{**tokenizer(*texts[i], truncation=True), "labels": float(scores[i])} for i in chosen]
     arguments = TrainingArguments(

@@ -40,7 +40,7 @@ from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, Tra
 from isotropy_metrics import isoscore
 from isotropy_metrics.enhancement import AllButTheTop, Centering, Whitening
 from isotropy_metrics.hidden_states import embed
-from isotropy_metrics.study.bundled import minilm_path
+from isotropy_metrics.study.data.bundled import minilm_path
 from trainer_callbacks import EnhancementCollator
 
 ENHANCEMENTS = {

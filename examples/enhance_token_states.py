@@ -13,11 +13,12 @@ from sklearn.base import clone
 
 from isotropy_metrics import isoscore, partition_isotropy
 from isotropy_metrics.enhancement import AllButTheTop, Centering, ClusterBased, ClusterCentering, Whitening
-from isotropy_metrics.hidden_states import load_model
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.similarity_task import cosine_similarities, spearman
-from isotropy_metrics.study.text_pairs import stsb_pairs
-from isotropy_metrics.study.token_space import token_space
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
+from isotropy_metrics.study.spaces.token_space import token_space
+from isotropy_metrics.study.tasks import Similarity
+from isotropy_metrics.study.tasks.scoring import score_with_interval
 
 N_CLUSTERS, N_DIRECTIONS = 27, 12  # Rajaee & Pilehvar's for BERT and RoBERTa
 GLOBAL_DIRECTIONS = 15  # and theirs for BERT
@@ -36,8 +37,8 @@ TREATMENTS = {
 
 def main() -> None:
     dev, train = stsb_pairs("dev"), stsb_pairs("train").sample(TRAIN_PAIRS, seed=0)
-    model, tokenizer = load_model(str(minilm_path()))
-    space, fitting = (token_space(model, tokenizer, pairs.texts, layers=[-1]) for pairs in (dev, train))
+    task, model = Similarity(train, dev), Checkpoint.load(str(minilm_path()))
+    space, fitting = (token_space(model, pairs.texts, layers=[-1]) for pairs in (dev, train))
     print(f"{len(space.rows):,} tokens of {2 * len(dev):,} sentences, fitted on {len(fitting.rows):,} tokens")
     print(f"{'':36}{'log10 I(W)':>10}  {'isoscore':>8}  {'Spearman x 100, 95 %':>22}  {'gain, 95 %':>24}")
     baseline = None
@@ -47,14 +48,13 @@ def main() -> None:
             rows = clone(treatment).fit_transform(rows)
         elif treatment is not None:
             rows = clone(treatment).fit(fitting.rows).transform(rows)
-        texts = space.pool(rows)
-        similarities = cosine_similarities(texts[: len(dev)], texts[len(dev) :])
-        score = spearman(similarities, dev.scores, seed=0, compared_with=baseline)
+        similarities = task.predict(dev, space.pool(rows), train, None)
+        score = score_with_interval(task, similarities, dev.labels, seed=0, compared_with=baseline)
         baseline = similarities if baseline is None else baseline
         gain = "" if "gain" not in score else "{gain:+.2f} [{gain_low:+.2f}, {gain_high:+.2f}]".format(**score)
         print(
             f"{name:36}{partition_isotropy(rows)['partition_isotropy_log10']:10.2f}  {isoscore(rows)['isoscore']:8.3f}"
-            f"  {'{spearman:.2f} [{spearman_low:.1f}, {spearman_high:.1f}]'.format(**score):>22}  {gain:>24}"
+            f"  {'{score:.2f} [{score_low:.1f}, {score_high:.1f}]'.format(**score):>22}  {gain:>24}"
         )
 
 

@@ -3,7 +3,7 @@
 import evaluate
 
 import isotropy_metrics
-from isotropy_metrics.study.bundled import minilm_path
+from isotropy_metrics.study.data.bundled import minilm_path
 
 isotropy_metrics.register()
 texts = [

@@ -37,8 +37,8 @@ from transformers import (
     set_seed,
 )
 
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import stsb_pairs
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyCallback
 
 MEASURES = ("isoscore", "silhouette")  # Mickus et al. 2024: as classes separate, isotropy falls

@@ -34,8 +34,8 @@ from transformers import (
     set_seed,
 )
 
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import stsb_pairs
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyCallback, IsotropyRegularizer
 from trainer_callbacks.regularizers.cos_reg import CosReg
 from trainer_callbacks.regularizers.i_star import IStar
@@ -110,7 +110,7 @@ def encoded(split: str, tokenizer, most: int | None = None) -> list[dict]:
     inputs = tokenizer(pairs.first, pairs.second, truncation=True)
     return [
         {name: values[i] for name, values in inputs.items()} | {"labels": score}
-        for i, score in enumerate(pairs.scores.tolist())
+        for i, score in enumerate(pairs.labels.tolist())
     ]
 
 

@@ -2,8 +2,8 @@
 
 from isotropy_metrics import find_measures, measure, statistics_for
 from isotropy_metrics.hidden_states import stream_hidden_states
-from isotropy_metrics.study.bundled import minilm_path
-from isotropy_metrics.study.text_pairs import stsb_pairs
+from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.data.text_pairs import stsb_pairs
 
 model = str(minilm_path())  # or any Hub id
 texts = stsb_pairs("test").first[:300]  # or any list of texts

@@ -9,7 +9,7 @@ import torch
 
 from isotropy_metrics import find_measures
 from isotropy_metrics.study.case import StudyCase, StudySettings
-from isotropy_metrics.study.checkpoint import Checkpoint
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.study.study_results import StudyResults
 from isotropy_metrics.study.tasks import Task, load_task
 

@@ -379,7 +379,7 @@ def test_every_treatment_raises_the_isotropy_of_real_token_states(minilm_path, s
 def _token_space(model_path, file) -> np.ndarray:
     """Last-layer states of all tokens of up to 1,500 pairs."""
     from isotropy_metrics.hidden_states import load_model
-    from isotropy_metrics.study.token_space import token_space
+    from isotropy_metrics.study.spaces.token_space import token_space
 
     with open(file, encoding="utf-8", newline="") as opened:
         table = list(csv.reader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -17,7 +17,7 @@ from isotropy_metrics import isoscore
 from isotropy_metrics.cli import main
 from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.study import StudyResults, run_study
-from isotropy_metrics.study.bundled import INSTALL
+from isotropy_metrics.study.data.bundled import INSTALL
 from isotropy_metrics.study.experiments import EXPERIMENTS, Outcome, find_experiments
 from isotropy_metrics.study.tasks import Similarity, load_task
 from isotropy_metrics.study.tasks.scoring import score_with_interval

@@ -9,12 +9,12 @@ from study_cases import check_drawn_numbers, small_case, through_json
 
 from isotropy_metrics import participation_ratio, partition_isotropy
 from isotropy_metrics.enhancement import AllButTheTop, ClusterBased, ClusterCentering
-from isotropy_metrics.study.elongation import Elongation
 from isotropy_metrics.study.experiments import dominant_directions, elongated_directions, treatments
 from isotropy_metrics.study.experiments.dominant_directions import KEEP, NEXT, REMOVE, REMOVE_BY_CLUSTER
-from isotropy_metrics.study.partition_function import isotropy_of_part
-from isotropy_metrics.study.sweep import numbers_of_directions
 from isotropy_metrics.study.tasks import Custom
+from isotropy_metrics.study.treatments.elongation import Elongation
+from isotropy_metrics.study.treatments.partition_function import isotropy_of_part
+from isotropy_metrics.study.treatments.sweep import numbers_of_directions
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning"),

@@ -9,11 +9,11 @@ from study_cases import check_drawn_numbers, small_case, through_json
 from isotropy_metrics import partition_isotropy
 from isotropy_metrics.enhancement import AllButTheTop
 from isotropy_metrics.hidden_states import embed
-from isotropy_metrics.study.annotated_words import AnnotatedWords
+from isotropy_metrics.study.data.annotated_words import AnnotatedWords
+from isotropy_metrics.study.data.same_structure import WORDS, StructuredSentences, generated_structures
+from isotropy_metrics.study.data.sense_sentences import PER_CELL, built_in_senses
 from isotropy_metrics.study.experiments import EXPERIMENTS, clusters, drift, senses_and_tenses, token_types
 from isotropy_metrics.study.resampling import ratio, resampled_counts, sums_by_group, with_limits
-from isotropy_metrics.study.same_structure import WORDS, StructuredSentences, generated_structures
-from isotropy_metrics.study.sense_sentences import PER_CELL, built_in_senses
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* clusters have fewer than .* rows:UserWarning"),

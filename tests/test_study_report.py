@@ -17,12 +17,12 @@ from isotropy_metrics.study import StudyResults, run_study
 from isotropy_metrics.study import report as report_module
 from isotropy_metrics.study.experiments import EXPERIMENTS, Experiment, Outcome
 from isotropy_metrics.study.experiments.layers import _changes
-from isotropy_metrics.study.figure_files import write_figure
-from isotropy_metrics.study.figures import COLORS, make_legible, panel, style
 from isotropy_metrics.study.noted_warnings import noted_warnings
-from isotropy_metrics.study.report import HEAD, MOST_ROWS, SHOWN_PANELS, write_report
-from isotropy_metrics.study.table_files import csv_text, latex_text, markdown_text
-from isotropy_metrics.study.tables import columns_of, display_name, format_cell, format_value
+from isotropy_metrics.study.report.figure_files import write_figure
+from isotropy_metrics.study.report.figures import COLORS, make_legible, panel, style
+from isotropy_metrics.study.report.report import HEAD, MOST_ROWS, SHOWN_PANELS, write_report
+from isotropy_metrics.study.report.table_files import csv_text, latex_text, markdown_text
+from isotropy_metrics.study.report.tables import columns_of, display_name, format_cell, format_value
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning")
 

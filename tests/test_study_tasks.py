@@ -17,17 +17,17 @@ from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.study import StudyResults, run_study
 from isotropy_metrics.study.case import StudyCase, StudySettings
-from isotropy_metrics.study.checkpoint import Checkpoint
-from isotropy_metrics.study.drawn_items import drawn_items
+from isotropy_metrics.study.data.drawn_items import drawn_items
+from isotropy_metrics.study.data.labelled_texts import LabelledTexts
+from isotropy_metrics.study.data.text_pairs import TextPairs
 from isotropy_metrics.study.experiments import classes, groups
-from isotropy_metrics.study.fine_tuning import fine_tune, recipe
-from isotropy_metrics.study.labelled_texts import LabelledTexts
-from isotropy_metrics.study.pooled_encoder import PooledCollator, PooledEncoder, training_items
-from isotropy_metrics.study.pooled_layers import pooled_layers
-from isotropy_metrics.study.task_heads import head_of
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
+from isotropy_metrics.study.spaces.pooled_layers import pooled_layers
 from isotropy_metrics.study.tasks import Classification, Custom, PairClassification, load_task, task_name
 from isotropy_metrics.study.tasks.scoring import score_with_interval
-from isotropy_metrics.study.text_pairs import TextPairs
+from isotropy_metrics.study.training.fine_tuning import fine_tune, recipe
+from isotropy_metrics.study.training.pooled_encoder import PooledCollator, PooledEncoder, training_items
+from isotropy_metrics.study.training.task_heads import head_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning"),

@@ -10,13 +10,13 @@ from study_cases import check_drawn_numbers, small_case, through_json
 from isotropy_metrics import average_cosine_similarity, isoscore, partition_isotropy
 from isotropy_metrics.enhancement import AllButTheTop, Centering, ClusterBased, ClusterCentering
 from isotropy_metrics.study import treatment_search
-from isotropy_metrics.study.direction_checks import HELD, NOT_HELD, UNDECIDED, DirectionCheck, tell_checks
 from isotropy_metrics.study.experiments.treatments import EXPERIMENT
-from isotropy_metrics.study.partition_function import resampled_isotropy
 from isotropy_metrics.study.resampling import resampled_counts
 from isotropy_metrics.study.tasks import Custom
 from isotropy_metrics.study.tasks.resampled_spearman import resampled_spearman
-from isotropy_metrics.study.treatment import CLUSTER_BASED, CLUSTER_ZERO_MEAN, GLOBAL, fitting_statistics
+from isotropy_metrics.study.treatments.direction_checks import HELD, NOT_HELD, UNDECIDED, DirectionCheck, tell_checks
+from isotropy_metrics.study.treatments.partition_function import resampled_isotropy
+from isotropy_metrics.study.treatments.treatment import CLUSTER_BASED, CLUSTER_ZERO_MEAN, GLOBAL, fitting_statistics
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* it wants .* rows:RuntimeWarning"),

@@ -9,10 +9,10 @@ from study_cases import check_drawn_numbers, small_case, through_json
 
 from isotropy_metrics.enhancement import AllButTheTop
 from isotropy_metrics.hidden_states import embed
+from isotropy_metrics.study.data.word_frequencies import WordFrequencies
 from isotropy_metrics.study.experiments import contextuality, word_frequency
 from isotropy_metrics.study.resampling import resampled_counts
-from isotropy_metrics.study.word_frequencies import WordFrequencies
-from isotropy_metrics.study.word_tokens import is_continuation, plain_word, word_starts
+from isotropy_metrics.study.spaces.word_tokens import is_continuation, plain_word, word_starts
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* clusters have fewer than .* rows:UserWarning"),

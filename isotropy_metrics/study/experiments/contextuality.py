@@ -10,12 +10,12 @@ from isotropy_metrics.hidden_states import stream_hidden_states
 from isotropy_metrics.measures import measure
 from isotropy_metrics.statistics import RowSample
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import line_per_checkpoint, panel
-from isotropy_metrics.study.tables import display_name, format_number
-from isotropy_metrics.study.token_space import TokenSpace
-from isotropy_metrics.study.word_tokens import plain_word, word_starts
+from isotropy_metrics.study.report.figures import line_per_checkpoint, panel
+from isotropy_metrics.study.report.tables import display_name, format_number
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.token_space import TokenSpace
+from isotropy_metrics.study.spaces.word_tokens import plain_word, word_starts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import COLORS, LABELS, MARKERS, panel
-from isotropy_metrics.study.partition_function import isotropy_of_part
-from isotropy_metrics.study.sweep import numbers_of_directions
-from isotropy_metrics.study.tables import format_interval, format_number, number_or_nan
+from isotropy_metrics.study.report.figures import COLORS, LABELS, MARKERS, panel
+from isotropy_metrics.study.report.tables import format_interval, format_number, number_or_nan
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.token_space import TokenSpace
 from isotropy_metrics.study.tasks.scoring import score_with_interval
-from isotropy_metrics.study.token_space import TokenSpace
+from isotropy_metrics.study.treatments.partition_function import isotropy_of_part
+from isotropy_metrics.study.treatments.sweep import numbers_of_directions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ def _global(case: StudyCase, checkpoint: str) -> Iterator[dict[str, Any]]:
 def _local(case: StudyCase, checkpoint: str) -> Iterator[dict[str, Any]]:
     """Rows without the top directions of their cluster; d = 0 is centring by cluster. k-means is run once."""
     from isotropy_metrics.enhancement import ClusterBased
-    from isotropy_metrics.study.treatment import fitting_statistics
+    from isotropy_metrics.study.treatments.treatment import fitting_statistics
 
     settings = case.settings
     space, fitting = case.spaces[checkpoint], case.fitting_spaces[checkpoint]

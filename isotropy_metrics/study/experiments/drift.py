@@ -8,10 +8,10 @@ import numpy as np
 
 from isotropy_metrics.measures.comparisons import COMPARISONS, compare
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import LINE_COLORS, panel, reference_line, whole_numbers
-from isotropy_metrics.study.tables import display_name, format_number, number_or_nan
+from isotropy_metrics.study.report.figures import LINE_COLORS, panel, reference_line, whole_numbers
+from isotropy_metrics.study.report.tables import display_name, format_number, number_or_nan
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

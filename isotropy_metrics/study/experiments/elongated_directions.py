@@ -9,12 +9,12 @@ import numpy as np
 
 from isotropy_metrics.statistics import Moments
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
-from isotropy_metrics.study.elongation import COUNTED, Elongation, counted_directions
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import line_per_checkpoint, panel, reference_line
-from isotropy_metrics.study.sweep import numbers_of_directions
-from isotropy_metrics.study.tables import format_number
+from isotropy_metrics.study.report.figures import line_per_checkpoint, panel, reference_line
+from isotropy_metrics.study.report.tables import format_number
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.treatments.elongation import COUNTED, Elongation, counted_directions
+from isotropy_metrics.study.treatments.sweep import numbers_of_directions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import numpy as np
 
 from isotropy_metrics.measures import measure
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import COLORS, HEIGHT, LABELS, LINE_COLORS, MARKERS, panel
-from isotropy_metrics.study.tables import display_name, format_interval, format_number, number_or_nan
+from isotropy_metrics.study.report.figures import COLORS, HEIGHT, LABELS, LINE_COLORS, MARKERS, panel
+from isotropy_metrics.study.report.tables import display_name, format_interval, format_number, number_or_nan
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.tasks.scoring import score_with_interval
 
 if TYPE_CHECKING:

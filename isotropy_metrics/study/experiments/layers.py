@@ -9,10 +9,10 @@ import numpy as np
 
 from isotropy_metrics.measures import MEASURES, Measure, measure
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import REFERENCE, line_per_checkpoint, panel, reference_line, whole_numbers
-from isotropy_metrics.study.tables import display_name, format_number, heading, number_or_nan, value_key
+from isotropy_metrics.study.report.figures import REFERENCE, line_per_checkpoint, panel, reference_line, whole_numbers
+from isotropy_metrics.study.report.tables import display_name, format_number, heading, number_or_nan, value_key
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

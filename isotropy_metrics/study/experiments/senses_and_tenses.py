@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isotropy_metrics.study.annotated_words import AnnotatedWords, mean_rows
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.data.annotated_words import AnnotatedWords, mean_rows
+from isotropy_metrics.study.data.sense_sentences import built_in_senses
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import COLORS, INK, LABELS, LINE_COLORS, REFERENCE, panel
+from isotropy_metrics.study.report.figures import COLORS, INK, LABELS, LINE_COLORS, REFERENCE, panel
 from isotropy_metrics.study.resampling import ratio, resampled_counts, with_limits
-from isotropy_metrics.study.sense_sentences import built_in_senses
-from isotropy_metrics.study.token_treatments import TREATMENTS, token_treatments, treatments_protocol
-from isotropy_metrics.study.treatment import BASELINE, CLUSTER_BASED
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.treatments.token_treatments import TREATMENTS, token_treatments, treatments_protocol
+from isotropy_metrics.study.treatments.treatment import BASELINE, CLUSTER_BASED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,19 +9,19 @@ import numpy as np
 
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.data.same_structure import StructuredSentences, load_structures
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import INK, LABELS, panel
+from isotropy_metrics.study.report.figures import INK, LABELS, panel
 from isotropy_metrics.study.resampling import ratio, resampled_counts, sums_by_group, with_limits
-from isotropy_metrics.study.same_structure import StructuredSentences, load_structures
-from isotropy_metrics.study.token_treatments import (
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.word_tokens import is_occurrence
+from isotropy_metrics.study.treatments.token_treatments import (
     TREATMENT_COLORS,
     TREATMENTS,
     token_treatments,
     treatments_protocol,
 )
-from isotropy_metrics.study.treatment import BASELINE
-from isotropy_metrics.study.word_tokens import is_occurrence
+from isotropy_metrics.study.treatments.treatment import BASELINE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 
 from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import LINE_COLORS, layer_colors, panel, reference_line, whole_numbers
-from isotropy_metrics.study.tables import display_name, format_number, format_value, heading, number_or_nan
+from isotropy_metrics.study.report.figures import LINE_COLORS, layer_colors, panel, reference_line, whole_numbers
+from isotropy_metrics.study.report.tables import display_name, format_number, format_value, heading, number_or_nan
 from isotropy_metrics.training_curves import (
     STATE_FILE,
     chosen_names,

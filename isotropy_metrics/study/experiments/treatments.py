@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
-from isotropy_metrics.study.direction_checks import RULES, paper_checks, tell_checks
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
-from isotropy_metrics.study.figures import COLORS, INK, LABELS, MARKERS, panel
+from isotropy_metrics.study.report.figures import COLORS, INK, LABELS, MARKERS, panel
+from isotropy_metrics.study.report.tables import display_name, format_interval, number_or_nan
 from isotropy_metrics.study.resampling import with_limits
-from isotropy_metrics.study.tables import display_name, format_interval, number_or_nan
-from isotropy_metrics.study.treatment import BASELINE, TREATMENTS, Treatment
-from isotropy_metrics.study.treatment_search import CLUSTERS, DIRECTIONS, search_treatments
-from isotropy_metrics.study.treatment_trial import LOG_ISOTROPY, TreatmentTrial, try_treatments
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.treatments.direction_checks import RULES, paper_checks, tell_checks
+from isotropy_metrics.study.treatments.treatment import BASELINE, TREATMENTS, Treatment
+from isotropy_metrics.study.treatments.treatment_search import CLUSTERS, DIRECTIONS, search_treatments
+from isotropy_metrics.study.treatments.treatment_trial import LOG_ISOTROPY, TreatmentTrial, try_treatments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,16 +10,16 @@ import numpy as np
 
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.data.word_frequencies import WordFrequencies
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
-from isotropy_metrics.study.figures import COLORS, INK, LABELS, MARKERS, panel
+from isotropy_metrics.study.report.figures import COLORS, INK, LABELS, MARKERS, panel
+from isotropy_metrics.study.report.tables import format_interval, number_or_nan
 from isotropy_metrics.study.resampling import ratio, resampled_counts, sums_by_group, with_limits
-from isotropy_metrics.study.tables import format_interval, number_or_nan
-from isotropy_metrics.study.token_space import TokenSpace
-from isotropy_metrics.study.token_treatments import TREATMENTS, token_treatments, treatments_protocol
-from isotropy_metrics.study.treatment import BASELINE, CLUSTER_BASED
-from isotropy_metrics.study.word_frequencies import WordFrequencies
-from isotropy_metrics.study.word_tokens import has_letters, plain_word
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.spaces.token_space import TokenSpace
+from isotropy_metrics.study.spaces.word_tokens import has_letters, plain_word
+from isotropy_metrics.study.treatments.token_treatments import TREATMENTS, token_treatments, treatments_protocol
+from isotropy_metrics.study.treatments.treatment import BASELINE, CLUSTER_BASED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from isotropy_metrics.study.labelled_texts import LabelledTexts
+from isotropy_metrics.study.data.labelled_texts import LabelledTexts
 from isotropy_metrics.study.tasks.probe import check_probe, describe_probe, probe_predictions
 
 

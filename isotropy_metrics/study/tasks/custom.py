@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from isotropy_metrics.study.labelled_texts import LabelledTexts
+from isotropy_metrics.study.data.labelled_texts import LabelledTexts
 
 
 @dataclass(frozen=True)

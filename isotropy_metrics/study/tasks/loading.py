@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isotropy_metrics.study.data_tables import DataTables
-from isotropy_metrics.study.drawn_items import drawn_items
-from isotropy_metrics.study.labelled_texts import LabelledTexts, bbc_news
+from isotropy_metrics.study.data.data_tables import DataTables
+from isotropy_metrics.study.data.drawn_items import drawn_items
+from isotropy_metrics.study.data.labelled_texts import LabelledTexts, bbc_news
+from isotropy_metrics.study.data.text_pairs import TextPairs, stsb_pairs
 from isotropy_metrics.study.tasks.classification import Classification
 from isotropy_metrics.study.tasks.pair_classification import PairClassification
 from isotropy_metrics.study.tasks.similarity import Similarity
 from isotropy_metrics.study.tasks.task import Task, TaskPart
-from isotropy_metrics.study.text_pairs import TextPairs, stsb_pairs
 
 if TYPE_CHECKING:
     import pandas

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from isotropy_metrics.study.data.text_pairs import TextPairs
 from isotropy_metrics.study.tasks.resampled_spearman import resampled_spearman
-from isotropy_metrics.study.text_pairs import TextPairs
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from isotropy_metrics.measures import measure
 from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.partition_function import resampled_isotropy
 from isotropy_metrics.study.resampling import resampled_counts
+from isotropy_metrics.study.spaces.token_space import TokenSpace
 from isotropy_metrics.study.tasks import Task
 from isotropy_metrics.study.tasks.scoring import resampled_scores, score_with_interval
-from isotropy_metrics.study.token_space import TokenSpace
-from isotropy_metrics.study.treatment import Treatment, fitting_statistics
+from isotropy_metrics.study.treatments.partition_function import resampled_isotropy
+from isotropy_metrics.study.treatments.treatment import Treatment, fitting_statistics
 
 LOG_ISOTROPY = "partition_isotropy_log10"
 MEASURES = ("partition_isotropy", "isoscore", "average_cosine_similarity")

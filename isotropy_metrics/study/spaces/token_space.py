@@ -12,8 +12,8 @@ from isotropy_metrics.measures import Measure, statistics_for, update_statistics
 from isotropy_metrics.measures._statistics import Statistic
 from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
-from isotropy_metrics.study.checkpoint import Checkpoint
-from isotropy_metrics.study.token_words import token_words
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
+from isotropy_metrics.study.spaces.token_words import token_words
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from isotropy_metrics.study.figures import COLORS, GROUND, INK, WIDTH, make_legible, style
+from isotropy_metrics.study.report.figures import COLORS, GROUND, INK, WIDTH, make_legible, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.token_space import TokenSpace
-from isotropy_metrics.study.treatment import BASELINE, CLUSTER_BASED, GLOBAL, Treatment, fitting_statistics
+from isotropy_metrics.study.spaces.token_space import TokenSpace
+from isotropy_metrics.study.treatments.treatment import BASELINE, CLUSTER_BASED, GLOBAL, Treatment, fitting_statistics
 
 TREATMENTS = (BASELINE, GLOBAL, CLUSTER_BASED)
 

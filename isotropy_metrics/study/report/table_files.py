@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isotropy_metrics.study.tables import Column, Row, columns_of, format_cell
+from isotropy_metrics.study.report.tables import Column, Row, columns_of, format_cell
 
 LONG = 40
 """Rows; a longer table in LaTeX breaks across pages."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotropy_metrics.study.token_space import TokenSpace
+from isotropy_metrics.study.spaces.token_space import TokenSpace
 
 CONTINUES, BEGINS = "##", ("Ġ", "▁")
 """Marks of a piece inside a word (WordPiece), and of one at its beginning (byte-level BPE, SentencePiece)."""

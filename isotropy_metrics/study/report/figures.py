@@ -24,7 +24,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from isotropy_metrics.study.tables import capitalized, number_or_nan
+from isotropy_metrics.study.report.tables import capitalized, number_or_nan
 
 COLORS = {"before": "#4C6A92", "after": "#D1642C"}
 LABELS = {"before": "before fine-tuning", "after": "after fine-tuning"}

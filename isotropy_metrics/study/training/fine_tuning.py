@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.pooled_encoder import PooledCollator, PooledEncoder, training_items
-from isotropy_metrics.study.task_heads import head_of
 from isotropy_metrics.study.tasks import Task
+from isotropy_metrics.study.training.pooled_encoder import PooledCollator, PooledEncoder, training_items
+from isotropy_metrics.study.training.task_heads import head_of
 from trainer_callbacks import IsotropyCallback
 
 LEARNING_RATE = 2e-5

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isotropy_metrics.study.bundled import bbc_path
-from isotropy_metrics.study.drawn_items import drawn_items
+from isotropy_metrics.study.data.bundled import bbc_path
+from isotropy_metrics.study.data.drawn_items import drawn_items
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from isotropy_metrics.hidden_states import stream_hidden_states
-from isotropy_metrics.study.checkpoint import Checkpoint
+from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.tokenized_texts import special_token_ids
 
 MEAN, CLS = "mean", "cls"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from isotropy_metrics.study.annotated_table import annotated_columns
-from isotropy_metrics.study.data_tables import ENDINGS
-from isotropy_metrics.study.word_tokens import plain_word
+from isotropy_metrics.study.data.annotated_table import annotated_columns
+from isotropy_metrics.study.data.data_tables import ENDINGS
+from isotropy_metrics.study.spaces.word_tokens import plain_word
 
 CORPUS = "corpus"
 

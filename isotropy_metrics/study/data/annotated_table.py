@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from isotropy_metrics.study.data_tables import ENDINGS, read_table
+from isotropy_metrics.study.data.data_tables import ENDINGS, read_table
 
 
 def annotated_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[str]]:

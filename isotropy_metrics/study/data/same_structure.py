@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isotropy_metrics.study.annotated_table import annotated_columns
+from isotropy_metrics.study.data.annotated_table import annotated_columns
 
 N_GROUPS, SENTENCES_PER_GROUP = 200, 6
 """As in the experiment of Rajaee & Pilehvar (2021)."""

@@ -11,11 +11,10 @@ import jinja2
 
 from isotropy_metrics.measures import MEASURES
 from isotropy_metrics.study.experiments import EXPERIMENTS, Experiment, Outcome
-from isotropy_metrics.study.figure_files import inline_svg, is_wide, write_figure
-from isotropy_metrics.study.figures import style, title_of
-from isotropy_metrics.study.study_results import StudyResults
-from isotropy_metrics.study.table_files import write_table
-from isotropy_metrics.study.tables import (
+from isotropy_metrics.study.report.figure_files import inline_svg, is_wide, write_figure
+from isotropy_metrics.study.report.figures import style, title_of
+from isotropy_metrics.study.report.table_files import write_table
+from isotropy_metrics.study.report.tables import (
     MISSING,
     Column,
     Row,
@@ -25,6 +24,7 @@ from isotropy_metrics.study.tables import (
     format_value,
     heading,
 )
+from isotropy_metrics.study.study_results import StudyResults
 
 TEMPLATES = Path(__file__).with_name("templates")
 

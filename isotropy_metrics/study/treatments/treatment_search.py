@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.treatment import TREATMENTS, Treatment, fitting_statistics
+from isotropy_metrics.study.treatments.treatment import TREATMENTS, Treatment, fitting_statistics
 
 CLUSTERS = (3, 9, 20, 27)
 DIRECTIONS = (1, 3, 6, 12, 20, 30)

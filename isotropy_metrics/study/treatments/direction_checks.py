@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isotropy_metrics.study.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.report.tables import format_number
 from isotropy_metrics.study.resampling import with_limits
-from isotropy_metrics.study.tables import format_number
-from isotropy_metrics.study.treatment import BASELINE, TREATMENTS
-from isotropy_metrics.study.treatment_trial import LOG_ISOTROPY, TreatmentTrial
+from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
+from isotropy_metrics.study.treatments.treatment import BASELINE, TREATMENTS
+from isotropy_metrics.study.treatments.treatment_trial import LOG_ISOTROPY, TreatmentTrial
 
 HELD, NOT_HELD, UNDECIDED = "held", "not held", "undecided"
 

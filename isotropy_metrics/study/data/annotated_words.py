@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.study.annotated_table import annotated_columns
+from isotropy_metrics.study.data.annotated_table import annotated_columns
 from isotropy_metrics.tokenized_texts import special_token_ids
 
 COLUMNS = ("word", "sense", "tense", "sentence")

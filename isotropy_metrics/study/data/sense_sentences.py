@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isotropy_metrics.study.annotated_words import AnnotatedWords
+from isotropy_metrics.study.data.annotated_words import AnnotatedWords
 
 SOURCE = "built-in template sentences, written for this study (not SemCor)"
 PER_CELL = 10

@@ -9,7 +9,7 @@ import numpy as np
 
 from isotropy_metrics.measures import measure
 from isotropy_metrics.statistics import Moments
-from isotropy_metrics.study.partition_function import isotropy_without_top
+from isotropy_metrics.study.treatments.partition_function import isotropy_without_top
 
 COUNTS = ("participation_ratio", "explained_variance", "elongated_directions")
 COUNTED = ("participation_ratio", "directions_for_90_percent", "elongated_directions", "directions_above_mean")

@@ -1,0 +1,1 @@
+"""Where texts, labels and facts about words come from: bundled packages, files, generators."""
