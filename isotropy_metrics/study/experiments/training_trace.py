@@ -54,7 +54,7 @@ def run(case: StudyCase) -> Outcome:
         "scores": list(points.get(TASK, {})),
         "score_name": case.task.score_name,
         "source": "the log of the fine-tuning, written by IsotropyCallback",
-        "texts": "those that the callback watched during training, not the held-out texts of the other experiments",
+        "texts": "those that the callback watched: of development items, or of held-out ones where there are none",
     }
     return Outcome({"progress": progress, "geometry": _geometry(case)}, protocol)
 

@@ -14,6 +14,7 @@ from isotropy_metrics.study.tasks import Task
 from isotropy_metrics.study.training.pooled_encoder import PooledCollator, PooledEncoder, training_items
 from isotropy_metrics.study.training.task_heads import head_of
 from trainer_callbacks import IsotropyCallback
+from trainer_callbacks.default_measures import DEFAULT_MEASURES
 
 LEARNING_RATE = 2e-5
 BATCH_SIZE = 16
@@ -25,6 +26,9 @@ N_EVALUATIONS = 5
 
 N_WATCHED = 200
 """Items that an evaluation during training reads."""
+
+WATCHED_MEASURES = (*DEFAULT_MEASURES, "partition_isotropy")
+"""Those of the callback, and the one of the paper."""
 
 
 def recipe(task: Task) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
         trainer.remove_callback(PrinterCallback)
         callback = IsotropyCallback(
             trainer,
+            measures=WATCHED_MEASURES,
             probe=watched.texts,
             probe_size=None,
             layers=case.settings.layers,
