@@ -87,6 +87,7 @@ def _layers(text: str) -> str | list[int]:
 def _print_summary(results: Any, output: str) -> None:
     """The sentences of the report, experiment by experiment."""
     from rich.console import Console
+    from rich.markup import escape
 
     from isotropy_metrics.study.experiments import EXPERIMENTS
 
@@ -95,7 +96,7 @@ def _print_summary(results: Any, output: str) -> None:
         experiment = EXPERIMENTS[name]
         console.print(f"[bold]{experiment.title}[/bold] ({outcome.seconds} s)")
         for sentence in experiment.tell(outcome):
-            console.print(f"  {sentence}")
+            console.print(f"  {escape(sentence)}")
     for name, reason in results.left_out.items():
-        console.print(f"[bold]{EXPERIMENTS[name].title}[/bold] left out: {reason}")
-    console.print(f"report: {output}/report.html")
+        console.print(f"[bold]{EXPERIMENTS[name].title}[/bold] left out: {escape(reason)}")
+    console.print(f"report: {escape(output)}/report.html", soft_wrap=True)

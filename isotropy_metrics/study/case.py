@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from isotropy_metrics.study.spaces.token_space import TokenSpace, token_space
 from isotropy_metrics.study.tasks import Task
 
 N_FITTING_ITEMS = 1000
-SMALLEST_SAMPLE = 100
+
+LEAST = {"seed": 0, "n_seeds": 1, "n_clusters": 1, "n_directions": 0, "sample_size": 100}
+"""The smallest of each number that a user may choose."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,12 @@ class StudySettings:
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.n_seeds < 1:
-            raise ValueError(f"n_seeds must be at least 1, got {self.n_seeds}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Integral) and value >= least):
+                raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
-        if self.sample_size < SMALLEST_SAMPLE:
-            raise ValueError(f"sample_size must be at least {SMALLEST_SAMPLE} rows, got {self.sample_size}")
         if not self.layers:
             raise ValueError("no layer named")
         for each in self.measures:

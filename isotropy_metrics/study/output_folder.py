@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
+from isotropy_metrics.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ LOCK = ".lock"
 def output_folder(output: str | Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[Path]:
     """Give the folder `<output>.unfinished`, which becomes `output` when the block ends.
 
-    If the block fails or is stopped, the folder stays as it is if it has results in it, and `resume` gives it again;
-    else it vanishes. With `resume` and a finished `output`, it starts as a copy of that.
+    If the block fails or is stopped, the folder stays as it is if it has new results in it, and `resume` gives it
+    again; else it vanishes. With `resume` and a finished `output`, it starts as a copy of that.
 
     Raises:
         FileExistsError: `output` or its unfinished folder may not be replaced; or another process is at it.
@@ -51,10 +52,10 @@ def output_folder(output: str | Path, *, overwrite: bool = False, resume: bool =
         if not resume:
             _empty(folder)
         elif not (folder / RESULTS_FILE).exists() and (output / RESULTS_FILE).exists():
-            shutil.copytree(output, folder, dirs_exist_ok=True)
+            _copy(output, folder)
         yield folder
     except BaseException as error:
-        if not (folder / RESULTS_FILE).exists():
+        if not (folder / RESULTS_FILE).exists() or _is_copy(folder, output):
             shutil.rmtree(folder, ignore_errors=True)
             raise
         kept = f"what is finished is kept in {folder}: go on with --resume"
@@ -101,6 +102,19 @@ def _is_study(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def _copy(output: Path, folder: Path) -> None:
+    """The results last: a copy that is stopped half-way is not taken for a study."""
+    shutil.copytree(output, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RESULTS_FILE))
+    with whole_file(folder / RESULTS_FILE) as beside:
+        shutil.copy2(output / RESULTS_FILE, beside)
+
+
+def _is_copy(folder: Path, output: Path) -> bool:
+    """Whether nothing was found since the folder began as a copy of the finished study."""
+    finished = output / RESULTS_FILE
+    return finished.is_file() and finished.read_bytes() == (folder / RESULTS_FILE).read_bytes()
 
 
 def _empty(folder: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import isotropy_metrics
 from isotropy_metrics.study.case import StudyCase
-from isotropy_metrics.study.tasks import BBC, OWN, STSB
+from isotropy_metrics.study.resampling import LEVEL, N_RESAMPLES
+from isotropy_metrics.study.tasks import BBC, OWN, STSB, Task, data_digest
 from isotropy_metrics.study.training.fine_tuning import recipe
 
 BUNDLED = {
@@ -30,6 +31,7 @@ def study_protocol(case: StudyCase, asked: dict[str, Any]) -> dict[str, Any]:
         "n_features": before.model.config.hidden_size,
         "fine_tuning": recipe(case.task) if after is None else None,
         "dataset": _dataset(asked),
+        "data_digest": data_digest(case.task),
         "task": case.task.kind,
         **case.task.protocol(),
         "n_train": len(case.task.train),
@@ -39,7 +41,7 @@ def study_protocol(case: StudyCase, asked: dict[str, Any]) -> dict[str, Any]:
         "rows": "one per sub-word token, without padding and special tokens",
         "pooling": "mean of these rows",
         "max_length": case.max_length,
-        "interval": "bootstrap over items, 1000 resamples, 95 %",
+        "interval": _interval(case.task),
         "versions": {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()},
         "settings": asked,
     }
@@ -49,6 +51,12 @@ def _dataset(asked: dict[str, Any]) -> str:
     if asked["task"].startswith(OWN):
         return "the user's own"
     return BUNDLED.get(asked["dataset"], asked["dataset"])
+
+
+def _interval(task: Task) -> str:
+    if not task.has_interval:
+        return "none of the score: it is of all texts at once"
+    return f"bootstrap over items, {N_RESAMPLES} resamples, {100 * LEVEL:.0f} %"
 
 
 def _revision(checkpoint: Any) -> str | None:

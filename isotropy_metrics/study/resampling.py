@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotropy_metrics.study.tasks.scoring import LEVEL, N_RESAMPLES
+N_RESAMPLES = 1000
+LEVEL = 0.95
 
 
 def resampled_counts(n_groups: int, seed: int) -> np.ndarray:

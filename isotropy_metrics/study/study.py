@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from isotropy_metrics.hidden_states import resolved_layers
+from isotropy_metrics.hidden_states import checked_layers, resolved_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 from isotropy_metrics.study.case import StudyCase, StudySettings
@@ -23,7 +25,7 @@ from isotropy_metrics.study.protocol import study_protocol
 from isotropy_metrics.study.report.report import write_report
 from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
-from isotropy_metrics.study.tasks import STSB, Task, load_task, task_name
+from isotropy_metrics.study.tasks import STSB, Task, data_digest, load_task, task_name
 from isotropy_metrics.study.training.fine_tuning import fine_tune
 from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
@@ -42,7 +44,7 @@ def run_study(
     group_column: str | None = None,
     probe: str = "logistic",
     experiments: str | Sequence[str] = "all",
-    layers: str | Sequence[int] = "all",
+    layers: str | int | Sequence[int] = "all",
     measures: Sequence[str | Measure] | None = None,
     max_rows: int | None = None,
     max_train_rows: int | None = None,
@@ -104,7 +106,7 @@ def run_study(
     chosen = find_experiments(experiments)
     settings = StudySettings(
         measures=tuple(find_measures(measures)),
-        layers=layers if layers == "all" else tuple(layers),
+        layers="all" if (numbers := checked_layers(layers)) is None else tuple(numbers),
         sample_size=sample_size,
         seed=seed,
         n_seeds=n_seeds,
@@ -119,7 +121,11 @@ def run_study(
     )
     asked["task"] = task_name(task)
     asked["measures"] = [each.name for each in settings.measures]
-    _check_amounts(max_rows, max_train_rows, epochs)
+    _check_amounts(max_rows, max_train_rows, max_length, epochs)
+    if overwrite and resume:
+        raise ValueError("overwrite starts anew and resume goes on: pass one of the two")
+    if overwrite:
+        _check_outside(output, model, finetuned, dataset, structures, senses, frequencies)
     with output_folder(output, overwrite=overwrite, resume=resume) as folder:
         results = _earlier(folder, asked) if resume else None
         if isinstance(task, str):
@@ -129,7 +135,10 @@ def run_study(
         left_out = _left_out(chosen, case, strict=experiments != "all")
         if results is None:
             results = StudyResults(study_protocol(case, asked))
-        results = replace(results, left_out=results.left_out | left_out)
+        _check_data(results, task)
+        names = {each.name for each in chosen}
+        earlier = {name: reason for name, reason in results.left_out.items() if name not in names}
+        results = replace(results, left_out=earlier | left_out)
         results = _with_second_checkpoint(case, results, folder, epochs)
         for experiment in _shown(chosen, progress):
             if experiment.name not in results.experiments | left_out:
@@ -148,12 +157,25 @@ def _outcome(experiment: Experiment, case: StudyCase) -> Outcome:
     return replace(outcome, protocol=protocol, seconds=round(time.perf_counter() - start, 1))
 
 
-def _check_amounts(max_rows: int | None, max_train_rows: int | None, epochs: float) -> None:
-    for name, value in {"max_rows": max_rows, "max_train_rows": max_train_rows}.items():
-        if value is not None and value < 3:
-            raise ValueError(f"{name} must be at least 3 items, got {value}")
-    if not epochs > 0:
-        raise ValueError(f"epochs must be more than 0, got {epochs}")
+def _check_amounts(max_rows: int | None, max_train_rows: int | None, max_length: int | None, epochs: float) -> None:
+    least = {"max_rows": (max_rows, 3), "max_train_rows": (max_train_rows, 3), "max_length": (max_length, 1)}
+    for name, (value, smallest) in least.items():
+        if value is not None and not (isinstance(value, Integral) and value >= smallest):
+            raise ValueError(f"{name} must be at least {smallest}, a whole number, got {value!r}")
+    if not 0 < epochs < math.inf:
+        raise ValueError(f"epochs must be more than 0, and finite, got {epochs}")
+
+
+def _check_outside(output: str | Path, *inputs: str | Path | None) -> None:
+    """Refuse to replace a folder that the study reads from, such as an earlier one with its fine-tuned model."""
+    for each in inputs:
+        if each is not None and Path(each).exists() and Path(each).resolve().is_relative_to(Path(output).resolve()):
+            raise ValueError(f"{each} lies in {output}, which would be overwritten: choose another --output")
+
+
+def _check_data(results: StudyResults, task: Task) -> None:
+    if results.protocol["data_digest"] != data_digest(task):
+        raise ValueError("the data have changed since the study to resume began: choose another --output")
 
 
 def _earlier(folder: Path, asked: dict[str, Any]) -> StudyResults | None:
@@ -193,7 +215,10 @@ def _case(
     if max_length is not None and max_length <= n_special:
         raise ValueError(f"max_length={max_length} leaves no room for text beside {n_special} special tokens")
     max_length = allowed if max_length is None else min(max_length, allowed)
-    return StudyCase(before, after, task, settings, max_length, training, progress)
+    case = StudyCase(before, after, task, settings, max_length, training, progress)
+    for part in (case.fitting, task.test, task.dev if settings.search else None):
+        before.check_texts(part.texts if part else [], max_length)
+    return case
 
 
 def _left_out(chosen: Sequence[Experiment], case: StudyCase, *, strict: bool) -> dict[str, str]:

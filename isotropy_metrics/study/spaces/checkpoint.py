@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from isotropy_metrics.hidden_states import load_model
-from isotropy_metrics.tokenized_texts import longest_input
+from isotropy_metrics.tokenized_texts import longest_input, special_token_ids, tokenize
 
 BEFORE, AFTER = "before", "after"
 """The two checkpoints of a study: before fine-tuning and after."""
@@ -43,6 +45,14 @@ class Checkpoint:
                 raise ValueError(f"{other.name} has {fact} = {theirs}, {self.name} has {ours}: compare one lineage")
         if _token_ids(self.tokenizer, texts) != _token_ids(other.tokenizer, texts):
             raise ValueError(f"{other.name} splits the texts into other tokens than {self.name}: compare one lineage")
+
+    def check_texts(self, texts: list[str], max_length: int) -> None:
+        """Raises ValueError if a text has no token but special ones, so that it has no embedding."""
+        tokens, _ = tokenize(self.tokenizer, texts, max_length=max_length)
+        empty = np.flatnonzero(tokens.n_kept(special_token_ids(self.tokenizer)) == 0)
+        if len(empty):
+            text = texts[empty[0]][:50]
+            raise ValueError(f"{self.name} has no token for the text {text!r}: leave such texts out of the data")
 
 
 def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from isotropy_metrics.study.resampling import N_RESAMPLES, with_limits
 from isotropy_metrics.study.tasks.task import Task
-
-N_RESAMPLES = 1000
-LEVEL = 0.95
 
 
 def score_with_interval(
@@ -33,9 +31,9 @@ def score_with_interval(
     resampled = np.stack([resampled_scores(task, each, labels, draws) for each in candidates], axis=1)
     resampled = resampled[np.isfinite(resampled).all(axis=1)]
     values = [task.score(each, labels) for each in candidates]
-    result = _with_limits("score", values[0], resampled[:, 0])
+    result = with_limits("score", values[0], resampled[:, 0])
     if compared_with is not None:
-        result |= _with_limits("gain", values[0] - values[1], resampled[:, 0] - resampled[:, 1])
+        result |= with_limits("gain", values[0] - values[1], resampled[:, 0] - resampled[:, 1])
     return result
 
 
@@ -44,8 +42,3 @@ def resampled_scores(task: Task, predictions: np.ndarray, labels: np.ndarray, dr
     if len(draws) and hasattr(task, "resampled_scores"):
         return task.resampled_scores(predictions, labels, draws)
     return np.array([task.score(predictions[draw], labels[draw]) for draw in draws])
-
-
-def _with_limits(name: str, value: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(resampled, [50 - 50 * LEVEL, 50 + 50 * LEVEL]) if len(resampled) else (np.nan, np.nan)
-    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -74,7 +74,13 @@ def task_name(task: str | Task) -> str:
     """What the results keep of the argument `task`: a name as it is; of a task its kind and a digest of its data."""
     if isinstance(task, str):
         return task
+    return f"{OWN}{task.kind} {data_digest(task)}"
+
+
+def data_digest(task: Task) -> str:
+    """Twelve hexadecimal digits that differ between tasks of other texts, labels or groups."""
     digest = hashlib.sha256()
-    for part in (task.train, task.test):
-        digest.update(json.dumps([part.texts, part.labels.tolist()]).encode())
-    return f"{OWN}{task.kind} {digest.hexdigest()[:12]}"
+    for part in (task.train, task.test, task.dev):
+        content = part and [part.texts, part.labels.tolist(), None if part.groups is None else part.groups.tolist()]
+        digest.update(json.dumps(content).encode())
+    return digest.hexdigest()[:12]

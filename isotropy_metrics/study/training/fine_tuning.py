@@ -15,6 +15,7 @@ from isotropy_metrics.study.training.pooled_encoder import PooledCollator, Poole
 from isotropy_metrics.study.training.task_heads import head_of
 from trainer_callbacks import IsotropyCallback
 from trainer_callbacks.default_measures import DEFAULT_MEASURES
+from trainer_callbacks.undisturbed import unmoved_generators
 
 LEARNING_RATE = 2e-5
 BATCH_SIZE = 16
@@ -26,6 +27,9 @@ N_EVALUATIONS = 5
 
 N_WATCHED = 200
 """Items that an evaluation during training reads."""
+
+MOST_SAMPLED = 5000
+"""Tokens of each layer that its I(W) is of."""
 
 WATCHED_MEASURES = (*DEFAULT_MEASURES, "partition_isotropy")
 """Those of the callback, and the one of the paper."""
@@ -51,7 +55,7 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
 
     With the sentence-transformers recipe for the STS benchmark, whatever the task: batches of 16, 10 % linear warm-up,
     learning rate 2e-5; the loss is that of the task's head, see `task_heads`. Means are over the tokens that the study
-    measures: no padding, no special tokens.
+    measures: no padding, no special tokens. The random generators of the process come out as they went in.
 
     Args:
         case: the model, the task, the layers to watch and the seed.
@@ -59,12 +63,12 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
     """
     seed, task, tokenizer = case.settings.seed, case.task, case.before.tokenizer
     watched = (task.dev or task.test).sample(N_WATCHED, seed)
-    set_seed(seed)
     encoder = copy.deepcopy(case.before.model)
-    head = head_of(task)(task, encoder.config.hidden_size).to(encoder.device)
     batches_per_epoch = -(-len(task.train) // BATCH_SIZE)
     n_steps = max(1, round(epochs * batches_per_epoch))
-    with tempfile.TemporaryDirectory(prefix="isotropy-study-") as folder:
+    with unmoved_generators(encoder.device), tempfile.TemporaryDirectory(prefix="isotropy-study-") as folder:
+        set_seed(seed)
+        head = head_of(task)(task, encoder.config.hidden_size).to(encoder.device)
         trainer = Trainer(
             model=PooledEncoder(encoder, head),
             args=TrainingArguments(
@@ -97,6 +101,8 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
             probe=watched.texts,
             probe_size=None,
             layers=case.settings.layers,
+            drift=("linear_cka",),
+            sample_size=min(case.settings.sample_size, MOST_SAMPLED),
             tokenizer=tokenizer,
             max_length=min(MAX_LENGTH, case.max_length),
             alarms=(),

@@ -39,7 +39,7 @@ class PooledCollator:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer = copy.deepcopy(tokenizer)
         if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
+            self.tokenizer.pad_token = self.tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
         self.special = torch.tensor(sorted(special_token_ids(tokenizer)))
         self.max_length = max_length
 
