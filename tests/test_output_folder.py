@@ -103,3 +103,29 @@ def test_two_studies_do_not_work_in_one_folder(tmp_path):
                 with output_folder(tmp_path / "out", **how):
                     pass
     assert run_of(tmp_path / "out") == 1
+
+
+def test_a_resumed_study_that_finds_nothing_new_leaves_no_copy(finished):
+    with pytest.raises(ValueError, match="wrong"), output_folder(finished, resume=True):
+        raise ValueError("wrong argument")
+    assert [path.name for path in finished.parent.iterdir()] == ["out"]
+    assert run_of(finished) == 1
+
+
+def test_a_copy_that_was_stopped_half_way_is_not_taken_for_a_study(finished, monkeypatch):
+    (finished / "finetuned").mkdir()
+    (finished / "finetuned" / "weights").write_text("all of them")
+
+    def killed(source, target):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("isotropy_metrics.study.output_folder.shutil.copy2", killed)
+        patch.setattr("isotropy_metrics.study.output_folder.shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(SystemExit), output_folder(finished, resume=True):
+            pass
+    unfinished = finished.with_name("out.unfinished")
+    assert not (unfinished / RESULTS_FILE).exists()
+    with output_folder(finished, resume=True) as folder:
+        assert run_of(folder) == 1
+        assert (folder / "finetuned" / "weights").read_text() == "all of them"

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from isotropy_metrics import isoscore
 from isotropy_metrics.cli import main
+from isotropy_metrics.cli.study import _print_summary
 from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.study import StudyResults, run_study
 from isotropy_metrics.study.data.bundled import INSTALL
@@ -182,6 +183,61 @@ def test_a_finished_study_is_added_to(tmp_path, finetuned, monkeypatch):
     assert EXPERIMENTS["drift"].title in page
 
 
+def test_a_study_is_not_resumed_on_data_that_have_changed(tmp_path, finetuned):
+    data = tmp_path / "pairs.csv"
+    lines = [f"a cat {i},a dog {i},{i}" for i in range(20)]
+    data.write_text("\n".join(["sentence1,sentence2,score", *lines]))
+    arguments = CHEAP | {"finetuned": finetuned, "dataset": str(data), "layers": -1}
+    results = run_study(tmp_path / "out", **arguments | {"experiments": "layers"})
+    assert [row["layer"] for row in results.experiments["layers"].tables["layers"]] == [6, 6]
+    assert len(results.protocol["data_digest"]) == 12
+    data.write_text("\n".join(["sentence1,sentence2,score", *reversed(lines)]))
+    with pytest.raises(ValueError, match="the data have changed since"):
+        run_study(tmp_path / "out", resume=True, **arguments)
+    assert not (tmp_path / "out.unfinished").exists()
+    data.write_text("\n".join(["sentence1,sentence2,score", *lines]))
+    assert list(run_study(tmp_path / "out", resume=True, **arguments).experiments) == ["layers", "drift"]
+
+
+def test_what_an_earlier_study_left_out_may_come_later(tmp_path, finetuned, monkeypatch):
+    arguments = CHEAP | {"finetuned": finetuned, "experiments": "all"}
+    for name in EXPERIMENTS:
+        if name != "layers":
+            replaced(monkeypatch, name, missing=lambda case: "there is none")
+    assert "drift" in run_study(tmp_path / "out", **arguments).left_out
+    replaced(monkeypatch, "drift", missing=lambda case: None)
+    results = run_study(tmp_path / "out", resume=True, **arguments | {"experiments": "drift"})
+    assert "drift" in results.experiments
+    assert "drift" not in results.left_out
+    assert "clusters" in results.left_out
+
+
+def test_a_text_without_tokens_is_named_before_long_work(tmp_path, minilm_path, monkeypatch):
+    monkeypatch.setattr("isotropy_metrics.study.study.fine_tune", stop)
+    texts = [f"text {i}" for i in range(20)]
+    for text in ("\u200b", "[SEP]"):
+        lines = [f"{text},label {i % 2}" for i, text in enumerate([*texts[:7], text, *texts[8:]])]
+        (tmp_path / "texts.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+        with pytest.raises(ValueError, match="has no token for the text ") as caught:
+            run_study(tmp_path / "out", dataset=str(tmp_path / "texts.csv"), progress=False)
+        assert repr(text) in str(caught.value)
+
+
+def test_a_study_does_not_overwrite_what_it_reads(small_study):
+    output = small_study[0]
+    with pytest.raises(ValueError, match="finetuned lies in .*: choose another --output"):
+        run_study(output, overwrite=True, finetuned=str(output / "finetuned"), **CHEAP)
+    assert (output / "finetuned" / "config.json").exists()
+
+
+def test_the_summary_shows_brackets_as_they_are(capsys):
+    reason = "there is no group [/b], [en] or [bold]"
+    _print_summary(StudyResults({}, {}, {"drift": reason}), "[out]")
+    printed = capsys.readouterr().out
+    assert reason in " ".join(printed.split())
+    assert "report: [out]/report.html" in printed
+
+
 def test_what_the_data_lack_is_left_out_and_said_unless_it_was_asked_for(tmp_path, finetuned, monkeypatch):
     arguments = SMALL | {"finetuned": finetuned, "measures": ["isoscore"], "overwrite": True}
     for name in EXPERIMENTS:
@@ -249,12 +305,18 @@ def test_gain_is_resampled_pairwise():
         (["--layers", "last"], "--layers must be"),
         (["--layers", "99", "--max-rows", "4", "--max-train-rows", "4"], "layer 99 is out of range"),
         (["--dataset", "nowhere.csv"], "there is no file nowhere.csv"),
-        (["--max-rows", "1"], "max_rows must be at least 3"),
+        (["--max-rows", "1"], "max_rows=1: must be a whole number from 3"),
         (["--epochs", "0"], "epochs must be more than 0"),
-        (["--seed", "-1"], "seed must not be negative"),
-        (["--n-seeds", "0"], "n_seeds must be at least 1"),
+        (["--epochs", "inf"], "epochs must be more than 0, and finite"),
+        (["--max-length", "2"], "max_length=2 leaves no room for text"),
+        (["--n-clusters", "0"], "n_clusters=0: must be a whole number from 1"),
+        (["--n-directions", "385"], "n_directions=385 is too many: there are 384 features"),
+        (["--n-clusters", "9999", "--max-train-rows", "9"], "n_clusters=9999 is too many: there are "),
+        (["--overwrite", "--resume"], "pass one of the two"),
+        (["--seed", "-1"], "seed=-1: must be a whole number from 0"),
+        (["--n-seeds", "0"], "n_seeds=0: must be a whole number from 1"),
         (["--threshold", "2"], "threshold must lie between 0 and 1"),
-        (["--sample-size", "1"], "sample_size must be at least 100"),
+        (["--sample-size", "1"], "sample_size=1: must be a whole number from 100"),
         (["--structures", "nowhere.csv"], "nowhere.csv"),
         (["--senses", "nowhere.csv"], "nowhere.csv"),
         (["--model", "nobody/nothing"], "nobody/nothing"),

@@ -194,6 +194,15 @@ def test_the_sweep_is_drawn_and_told_from_json(swept, tmp_path):
             assert "shows no fall without the first 192" in sentence
 
 
+def test_a_score_that_is_missing_for_some_directions_leaves_a_gap(swept, tmp_path):
+    read = through_json(swept, tmp_path)
+    row = next(row for row in read.tables["directions"] if row["way"] == REMOVE and row["n_directions"] == 3)
+    row |= {key: None for key in row if key.startswith(("score", "gain"))}
+    assert len(E7.tell(read)) == 2
+    (line, _) = E7.draw(read)["remove"].axes[0].lines
+    assert np.isnan(line.get_ydata()).sum() == 1
+
+
 def test_a_custom_score_has_a_sweep_without_intervals(case, minilm_path, tmp_path):
     task = Custom.of(lambda embeddings: float(np.square(embeddings).mean()), case.task.test.texts)
     read = through_json(E7.run(small_case(minilm_path, task=task, n_clusters=2)), tmp_path)

@@ -1,5 +1,7 @@
 """Token types, senses and tenses, clusters and drift: against brute force on real tokens, and what is refused."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -113,6 +115,16 @@ def test_mean_and_changes_follow_from_the_shares(token_outcome):
         100 * row["share"] for row in shares if row["checkpoint"] == "before" and row["token"] != shares[4]["token"]
     ]
     assert heights == pytest.approx(drawn)
+
+
+def test_a_missing_share_is_a_dash_and_a_gap(token_outcome):
+    outcome = copy.deepcopy(token_outcome[1])
+    for row in outcome.tables["shares"]:
+        if row["checkpoint"] == "after":
+            row |= {"share": None, "share_low": None, "share_high": None}
+    assert "fine-tuning and – % after it" in token_types.tell(outcome)[0]
+    heights = [bar.get_height() for bar in token_types.draw(outcome)["after"].axes[0].patches]
+    assert np.isnan(heights).all()
 
 
 def test_groups_that_mean_nothing_give_the_share_of_chance():

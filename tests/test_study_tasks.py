@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import silhouette_score
+from transformers import set_seed
 
 from isotropy_metrics.hidden_states import embed
 from isotropy_metrics.measures import find_measures
@@ -199,6 +201,7 @@ def test_a_wrong_argument_is_one_sentence(tmp_path, arguments, message):
         ("text,label\n", r"t.csv \(all\) is empty"),
         ("", "is empty"),
         ("text,label,split\nx,a,train\ny,b,train\n", "no split test or validation or dev, they have: train"),
+        ("text,label,split\nx,a,train\ny,b,\nz,a,test\n", "row 1 of column 'split' is empty"),
         ("text,label\nx,a\n ,b\n", "row 1 of column 'text' is not a text: ' '"),
         ("text,label\nx,a\ny,\n", "row 1 of column 'label' is not a label: ''"),
         ("text,label\nx,a\ny,a\nz,a\n", "one class only, 'a'"),
@@ -307,6 +310,10 @@ def test_the_name_of_an_own_task_tells_its_data_apart():
     first, second = (Custom.of(len, texts) for texts in (["a", "b", "c"], ["a", "b", "d"]))
     assert task_name("auto") == "auto"
     assert task_name(first) == task_name(Custom.of(max, ["a", "b", "c"])) != task_name(second)
+    grouped = Custom.of(len, ["a", "b", "c"], groups=["x", "x", "y"])
+    assert task_name(grouped) != task_name(first)
+    with pytest.raises(ValueError, match="task must be a name or a task such as .*, got function"):
+        task_name(lambda X: 1.0)
 
 
 # Fine-tuning
@@ -342,12 +349,28 @@ def test_the_training_loss_is_that_of_pooled_texts_by_hand(kind, before, news, g
 def test_fine_tuning_on_classes_changes_the_copy_and_logs_scores_and_geometry(before, news):
     weights = {name: weight.clone() for name, weight in before.model.state_dict().items()}
     task = replace(news, test=news.test.take(np.arange(12)))
+    draws = lambda: (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: E731
+    set_seed(7)
+    expected = draws()
+    set_seed(7)
     model, log = fine_tune(case_of(task, before))
+    assert draws() == expected
     assert all(torch.equal(weight, before.model.state_dict()[name]) for name, weight in weights.items())
     assert any(not torch.equal(weight, model.state_dict()[name]) for name, weight in weights.items())
     scores = {entry["step"]: entry["eval_score"] for entry in log if "eval_score" in entry}
     assert sorted(scores) == [0, 1, 2, 3] and all(0 <= score <= 100 for score in scores.values())
     assert {entry["step"] for entry in log if "eval_layer_6/isoscore" in entry} == {0, 1, 2, 3}
+
+
+def test_texts_are_padded_for_a_tokenizer_without_a_token_for_it(before):
+    tokenizer = copy.deepcopy(before.tokenizer)
+    items = training_items(LabelledTexts(["rain", "a cat sat on the mat"], np.array(["a", "b"])), [0, 1])
+    expected = PooledCollator(tokenizer, SHORT)(items)["texts"][0]
+    tokenizer.pad_token = None
+    batch = PooledCollator(tokenizer, SHORT)(items)["texts"][0]
+    assert torch.equal(batch["keep"], expected["keep"]) and batch["keep"].sum(dim=1).tolist() == [1, 6]
+    assert torch.equal(batch["attention_mask"], expected["attention_mask"])
+    assert tokenizer.pad_token is None
 
 
 # Experiments

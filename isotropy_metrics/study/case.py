@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.measures import Measure
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE, Checkpoint
 from isotropy_metrics.study.spaces.token_space import TokenSpace, token_space
@@ -44,9 +44,8 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, Integral) and value >= least):
-                raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), least)
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
         if not self.layers:

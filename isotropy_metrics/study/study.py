@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.hidden_states import checked_layers, resolved_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
@@ -104,9 +104,10 @@ def run_study(
     for name in ("output", "experiments", "overwrite", "resume", "progress"):
         del asked[name]
     chosen = find_experiments(experiments)
+    chosen_layers = checked_layers(layers)
     settings = StudySettings(
         measures=tuple(find_measures(measures)),
-        layers="all" if (numbers := checked_layers(layers)) is None else tuple(numbers),
+        layers="all" if chosen_layers is None else tuple(chosen_layers),
         sample_size=sample_size,
         seed=seed,
         n_seeds=n_seeds,
@@ -119,6 +120,7 @@ def run_study(
         frequencies=frequencies,
         threshold=threshold,
     )
+    asked["layers"] = settings.layers
     asked["task"] = task_name(task)
     asked["measures"] = [each.name for each in settings.measures]
     _check_amounts(max_rows, max_train_rows, max_length, epochs)
@@ -131,11 +133,12 @@ def run_study(
         if isinstance(task, str):
             task = load_task(dataset, columns, seed, task=task, group_column=group_column, probe=probe)
         task = task.sample(max_train_rows, max_rows, seed)
+        if results is not None:
+            _check_data(results, task)
         case = _case(model, finetuned, task, settings, max_length, progress)
         left_out = _left_out(chosen, case, strict=experiments != "all")
         if results is None:
             results = StudyResults(study_protocol(case, asked))
-        _check_data(results, task)
         names = {each.name for each in chosen}
         earlier = {name: reason for name, reason in results.left_out.items() if name not in names}
         results = replace(results, left_out=earlier | left_out)
@@ -158,10 +161,10 @@ def _outcome(experiment: Experiment, case: StudyCase) -> Outcome:
 
 
 def _check_amounts(max_rows: int | None, max_train_rows: int | None, max_length: int | None, epochs: float) -> None:
-    least = {"max_rows": (max_rows, 3), "max_train_rows": (max_train_rows, 3), "max_length": (max_length, 1)}
-    for name, (value, smallest) in least.items():
-        if value is not None and not (isinstance(value, Integral) and value >= smallest):
-            raise ValueError(f"{name} must be at least {smallest}, a whole number, got {value!r}")
+    amounts = {"max_rows": (max_rows, 3), "max_train_rows": (max_train_rows, 3), "max_length": (max_length, 1)}
+    for name, (value, least) in amounts.items():
+        if value is not None:
+            whole_number(name, value, least)
     if not 0 < epochs < math.inf:
         raise ValueError(f"epochs must be more than 0, and finite, got {epochs}")
 
@@ -174,7 +177,7 @@ def _check_outside(output: str | Path, *inputs: str | Path | None) -> None:
 
 
 def _check_data(results: StudyResults, task: Task) -> None:
-    if results.protocol["data_digest"] != data_digest(task):
+    if results.protocol.get("data_digest") != data_digest(task):
         raise ValueError("the data have changed since the study to resume began: choose another --output")
 
 
@@ -216,8 +219,15 @@ def _case(
         raise ValueError(f"max_length={max_length} leaves no room for text beside {n_special} special tokens")
     max_length = allowed if max_length is None else min(max_length, allowed)
     case = StudyCase(before, after, task, settings, max_length, training, progress)
-    for part in (case.fitting, task.test, task.dev if settings.search else None):
-        before.check_texts(part.texts if part else [], max_length)
+    for part in (task.test, *([task.dev] if settings.search and task.dev else [])):
+        before.count_tokens(part.texts, max_length)
+    most = {
+        "n_directions": (before.model.config.hidden_size, "features"),
+        "n_clusters": (before.count_tokens(case.fitting.texts, max_length), "tokens to fit treatments on"),
+    }
+    for name, (number, of) in most.items():
+        if (getattr(settings, name) or 0) > number:
+            raise ValueError(f"{name}={getattr(settings, name)} is too many: there are {number} {of}")
     return case
 
 

@@ -43,6 +43,7 @@ class DataTables:
             table = read_table(path)
             if "split" not in table.columns:
                 return cls(dataset, {"all": table})
+            _check_splits(table["split"], path)
             tables = {str(split): table[table["split"] == split] for split in table["split"].unique()}
         elif path.exists():
             raise ValueError(f"{path} must be one of {', '.join(ENDINGS)}")
@@ -54,6 +55,12 @@ class DataTables:
     def columns(self) -> list[Any]:
         """Of the first table."""
         return list(next(iter(self.by_split.values())).columns)
+
+
+def _check_splits(column: pandas.Series, path: Path) -> None:
+    empty = column.index[column.isna() | (column.astype(str).str.strip() == "")]
+    if len(empty):
+        raise ValueError(f"{path}: row {empty[0]} of column 'split' is empty: say where it belongs, or leave it out")
 
 
 def _parts(splits: Iterable[str]) -> dict[str, str]:

@@ -101,10 +101,10 @@ def tell(outcome: Outcome) -> list[str]:
         if not np.isfinite(changes).all():
             continue
         most = int(np.abs(changes).argmax())
+        most_changed = f"; it changed most in layer {layers[most]}, by {changes[most]:+.3f}" if len(layers) > 1 else ""
         sentences.append(
             f"Silhouette of the {len(outcome.protocol['classes'])} classes in layer {layers[-1]} ({meaning}): "
-            f"{before[-1]:.3f} before, {after[-1]:.3f} after fine-tuning; it changed most in layer {layers[most]}, by "
-            f"{changes[most]:+.3f}."
+            f"{before[-1]:.3f} before, {after[-1]:.3f} after fine-tuning{most_changed}."
         )
     return sentences
 

@@ -11,7 +11,7 @@ from isotropy_metrics.measures import measure
 from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
 from isotropy_metrics.study.report.figures import COLORS, LABELS, LINE_COLORS, line_per_checkpoint, panel
-from isotropy_metrics.study.report.tables import format_number
+from isotropy_metrics.study.report.tables import format_interval, format_number, number_or_nan
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.spaces.token_space import TokenSpace
 from isotropy_metrics.study.spaces.word_tokens import has_letters, is_continuation, plain_word
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUMBERS = (1, 2, 3, 4, 6, 9, 12, 16, 20)
-"""Of clusters; 1, 3, 6, 9 and 20 are those of Rajaee & Pilehvar (2021, Table 1)."""
+"""Of clusters; 1, 3, 6, 9 and 20 are those of Rajaee & Pilehvar (ACL 2021, Table 1)."""
 
 MOST_SEEDS = 3
 """Of k-means, whose partitions differ; the values are means over them."""
@@ -175,7 +175,9 @@ def draw(outcome: Outcome) -> dict[str, Figure]:
         line_per_checkpoint(axis, rows, "n_clusters", key)
         for checkpoint, color in COLORS.items():
             own = [row for row in rows if row["checkpoint"] == checkpoint]
-            k, low, high = ([row[each] for row in own] for each in ("n_clusters", f"{key}_low", f"{key}_high"))
+            k, low, high = (
+                [number_or_nan(row[each]) for row in own] for each in ("n_clusters", f"{key}_low", f"{key}_high")
+            )
             axis.fill_between(k, low, high, color=color, alpha=0.2, lw=0)
         figures[key] = figure
     for checkpoint in COLORS:
@@ -195,8 +197,8 @@ def _draw_contents(outcome: Outcome, checkpoint: str) -> Figure:
         axis.barh(place, size * share, 0.75, left=left, color=color, label=name)
         left += size * share
     for y, row in zip(place, rows, strict=True):
-        name = f" {row['dominant_token']} {100 * row['dominant_token_share']:.0f} %"
-        axis.text(left[y], y, name, va="center")
+        name = f"{row['dominant_token']} {100 * row['dominant_token_share']:.0f} %"
+        axis.annotate(name, (left[y], y), (4, 0), textcoords="offset points", va="center")
     axis.set_yticks(place, [str(row["cluster"]) for row in rows])
     axis.invert_yaxis()
     axis.set_xlim(0, 1.4 * size.max())
@@ -213,10 +215,10 @@ def tell(outcome: Outcome) -> list[str]:
         scored = [row for row in rows if row["silhouette"] is not None]
         best[checkpoint] = max(scored, key=lambda row: row["silhouette"]) if scored else None
         one, most = rows[0], rows[-1]
+        isotropy = format_interval(most, "partition_isotropy_log10", "{:.2f} [{:.2f} to {:.2f} over seeds]")
         sentences.append(
             f"{LABELS[checkpoint].capitalize()}, one mean for each of {most['n_clusters']} clusters brings log10 I(W) "
-            f"to {format_number(most['partition_isotropy_log10'])}, one mean for all to "
-            f"{format_number(one['partition_isotropy_log10'])}."
+            f"to {isotropy}, one mean for all to {format_number(one['partition_isotropy_log10'], 3)}."
         )
     if None not in best.values():
         told = [f"{format_number(row['silhouette'], 3)} with {row['n_clusters']}" for row in best.values()]
@@ -231,11 +233,11 @@ EXPERIMENT = Experiment(
     question="Which tokens lie together, into how many clusters does the space fall, and is it isotropic within them?",
     how_to_read="Tokens of the highest layer are clustered by k-means. A silhouette near 1 means tight clusters far "
     "apart; near 0, that the number of clusters is arbitrary. log10 I(W) is that of the same tokens less the mean of "
-    "their cluster, as in Table 1 of Rajaee & Pilehvar (2021), 0 is isotropic; it never tells how many directions "
-    "are long, only how the extremes compare. Cosines within a cluster far above those between clusters mean that "
-    "the average cosine of the whole space is that of a few cones. In the bars, a cluster whose commonest token "
-    "makes up most of it is a cluster of that token. The band is the range over seeds of k-means, which always finds "
-    "clusters, also in a round cloud.",
+    "their cluster, as in Table 1 of Rajaee & Pilehvar (ACL 2021), 0 is isotropic; it never tells how many "
+    "directions are long, only how the extremes compare. Cosines within a cluster far above those between clusters "
+    "mean that the average cosine of the whole space is that of a few cones. Beside each bar stand the commonest "
+    "token of the cluster and its share of it: near 100 % it is a cluster of that token. The band is the range over "
+    "seeds of k-means, which always finds clusters, also in a round cloud.",
     run=run,
     draw=draw,
     tell=tell,

@@ -196,19 +196,19 @@ def _of(rows: Table, checkpoint: str, way: str) -> Table:
 def _tell_removal(removed: Table, name: str) -> str:
     """Up to which d no fall of the score can be told from chance."""
     baseline = f"{name} of {format_interval(removed[0], 'score', '{:.2f} [{:.1f}, {:.1f}]')}"
-    if removed[0]["gain_high"] is None:
+    if np.isnan(number_or_nan(removed[0]["gain_high"])):
         worst = min(removed, key=lambda row: np.inf if row["score"] is None else row["score"])
         return (
             f"{name} is {format_number(removed[0]['score'])}, and at the least {format_number(worst['score'])}, "
             f"without the first {worst['n_directions']} directions"
         )
-    fallen = next((row for row in removed if row["gain_high"] < 0), None)
+    fallen = next((row for row in removed if number_or_nan(row["gain_high"]) < 0), None)
     if fallen is None:
         return f"{baseline} shows no fall without the first {removed[-1]['n_directions']} directions"
     kept = removed[removed.index(fallen) - 1]["n_directions"]
     fall = format_interval(fallen, "gain", "{:.2f} [{:.2f}, {:.2f}]")
     stays = f"shows no fall without the first {kept} directions and " if kept else ""
-    return f"{baseline} {stays}falls without the first {fallen['n_directions']}, by {fall}"
+    return f"{baseline} {stays}falls without the first {fallen['n_directions']}, a difference of {fall}"
 
 
 def _tell_kept(top: Table, following: Table) -> str:
@@ -225,10 +225,12 @@ EXPERIMENT = Experiment(
     question="Do the directions of largest variance carry what fine-tuning taught the model?",
     how_to_read="A line that rises when directions are removed says that they were in the way; one that falls, that "
     "they carry what the score measures. A few directions alone score less than all for the mere number: compare the "
-    "top ones with as many of the next ones, which have the same number and less variance. The paper reports that in "
-    "fine-tuned spaces, unlike pre-trained ones, the dominant directions carry the knowledge that the task needs. The "
-    "sweep, its ways and the intervals are ours. Directions come from training texts and scores from held-out ones; a "
-    "fall is told where the whole interval of the difference from the untouched baseline lies below 0.",
+    "top ones with as many of the next ones, which have the same number and less variance. The abstract of Rajaee & "
+    "Pilehvar (EMNLP 2021) says that in fine-tuned spaces, unlike pre-trained ones, the dominant directions carry "
+    "the essential linguistic knowledge. The sweep, its ways and the intervals are ours. Directions come from "
+    "training texts and scores from held-out ones; a fall is told where the whole interval of the difference from "
+    "the untouched baseline lies below 0. From none to one direction the tokens are centred too: that step is not of "
+    "one direction alone.",
     run=run,
     draw=draw,
     tell=tell,

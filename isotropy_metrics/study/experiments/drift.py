@@ -10,7 +10,7 @@ from isotropy_metrics.measures.comparisons import COMPARISONS, compare
 from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
 from isotropy_metrics.study.report.figures import LINE_COLORS, panel, reference_line, whole_numbers
-from isotropy_metrics.study.report.tables import display_name, format_number, number_or_nan
+from isotropy_metrics.study.report.tables import display_name, format_interval, format_number, number_or_nan
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ def tell(outcome: Outcome) -> list[str]:
     last = layers[-1]
     told = ", ".join(f"{display_name(name)} {_number(last[name])}" for name in NAMES)
     sentences = [f"Between the two checkpoints layer {last['layer']} has {told}."]
-    known = [row for row in layers if row["linear_cka"] is not None]
-    if known:
+    known = [row for row in layers if np.isfinite(number_or_nan(row["linear_cka"]))]
+    if len(known) > 1:
         least: dict[str, Any] = min(known, key=lambda row: row["linear_cka"])
-        sentences.append(
-            f"By linear CKA layer {least['layer']} changed most ({_number(least['linear_cka'])}); its mean moved by "
-            f"{_number(least['mean_shift'])} of the spread, and its vectors became {_number(least['norm_ratio'])} "
-            "times as long."
-        )
+        sentences.append(f"By linear CKA layer {least['layer']} changed most ({_number(least['linear_cka'])}).")
+    sentences.append(
+        f"The mean of layer {last['layer']} moved by {_number(last['mean_shift'])} of the spread, and its vectors are "
+        f"{format_interval(last, 'norm_ratio', '{:.3f}')} times as long as before."
+    )
     return sentences
 
 

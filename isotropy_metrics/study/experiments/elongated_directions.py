@@ -201,13 +201,13 @@ EXPERIMENT = Experiment(
     code="E6",
     title="Elongated directions",
     question="Did the number of directions that are longer than the others grow with fine-tuning?",
-    how_to_read="The paper reports a growth in the number of elongated directions and does not define it: all counts "
-    "here are ours. More directions to remove until the space is isotropic means that more of them stick out; on the "
-    "raw scale this also grows with the length of the vectors, free of scale it does not. The participation ratio is "
-    "the number of directions that share the variance, large where it is spread evenly: elongation makes it smaller. "
-    "Counts above the noise edge and above five times the mean take one direction at a time. They need not agree: a "
-    "single very long direction lowers the participation ratio a great deal and counts as one. None tells what the "
-    "directions carry.",
+    how_to_read="The abstract of Rajaee & Pilehvar (EMNLP 2021) reports a growth in the number of elongated "
+    "directions; how they were counted is not known to us, and all counts here are ours. More directions to remove "
+    "until the space is isotropic means that more of them stick out; on the raw scale this also grows with the "
+    "length of the vectors, free of scale it does not. The participation ratio is the number of directions that "
+    "share the variance, large where it is spread evenly: elongation makes it smaller. Counts above the noise edge "
+    "and above five times the mean take one direction at a time. They need not agree: a single very long direction "
+    "lowers the participation ratio a great deal and counts as one. None tells what the directions carry.",
     run=run,
     draw=draw,
     tell=tell,

@@ -88,11 +88,11 @@ def tell(outcome: Outcome) -> list[str]:
     )
     if told:
         sentences.append(f"In layer {layer} {told}.")
-    compared = [row for row in changes if _is_number(row["isotropic"])]
+    compared = [row for row in changes if _is_number(row["isotropic"]) and _is_number(row["change"])]
     away = sum(abs(row["after"] - row["isotropic"]) > abs(row["before"] - row["isotropic"]) for row in compared)
     if compared:
         sentences.append(
-            f"There {away} of the {len(compared)} measures with an isotropic value ended farther from it than before."
+            f"In that layer {away} of {len(compared)} measures ended farther from their isotropic value than before."
         )
     return sentences
 

@@ -11,6 +11,7 @@ from isotropy_metrics.study.data.annotated_words import AnnotatedWords, mean_row
 from isotropy_metrics.study.data.sense_sentences import built_in_senses
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
 from isotropy_metrics.study.report.figures import COLORS, INK, LABELS, LINE_COLORS, REFERENCE, panel
+from isotropy_metrics.study.report.tables import format_interval
 from isotropy_metrics.study.resampling import ratio, resampled_counts, with_limits
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.treatments.token_treatments import TREATMENTS, token_treatments, treatments_protocol
@@ -185,14 +186,12 @@ def tell(outcome: Outcome) -> list[str]:
     rows = {(row["checkpoint"], row["treatment"]): row for row in outcome.tables["distances"]}
 
     def ratio_of(checkpoint: str, treatment: str) -> str:
-        row = rows[checkpoint, treatment]
-        value, low, high = (row[f"dt_sm_over_st_dm{end}"] for end in ("", "_low", "_high"))
-        return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        return format_interval(rows[checkpoint, treatment], "dt_sm_over_st_dm", "{:.3f} [{:.3f}, {:.3f}]")
 
     return [
         f"Two occurrences of a verb in different tenses lie {ratio_of(BEFORE, BASELINE)} times as far apart as two in "
         f"different senses before fine-tuning, and {ratio_of(AFTER, BASELINE)} times after it "
-        f"({rows[BEFORE, BASELINE]['n_words']} verbs, {outcome.protocol['sentences']}).",
+        f"({rows[BEFORE, BASELINE]['n_words']} verbs).",
         f"With {CLUSTER_BASED} treatment it is {ratio_of(BEFORE, CLUSTER_BASED)} before and "
         f"{ratio_of(AFTER, CLUSTER_BASED)} after it.",
     ]
@@ -207,7 +206,7 @@ EXPERIMENT = Experiment(
     how_to_read="Distances between occurrences of the same verb: ST-SM in the same tense and sense, ST-DM in the "
     "same tense and different senses, DT-SM in different tenses and the same sense. A space that tells senses apart "
     "and cares little for grammar has DT-SM below ST-DM: a ratio DT-SM / ST-DM below 1. Distances themselves are not "
-    "comparable between checkpoints or treatments, whose scales differ; the ratio is. Rajaee & Pilehvar (2021) "
+    "comparable between checkpoints or treatments, whose scales differ; the ratio is. Rajaee & Pilehvar (ACL 2021) "
     "report a ratio above 1 for pre-trained models, and below 1 once dominant directions are removed, on verbs of "
     "SemCor with at least ten occurrences of each sense. Here every verb counts that has pairs of all three kinds; "
     "name a file with --senses to use your own. The built-in sentences are templates, whose senses differ plainly in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.data.same_structure import StructuredSentences, load_structures
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome
 from isotropy_metrics.study.report.figures import INK, LABELS, panel
+from isotropy_metrics.study.report.tables import MISSING, format_interval, number_or_nan
 from isotropy_metrics.study.resampling import ratio, resampled_counts, sums_by_group, with_limits
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.spaces.word_tokens import is_occurrence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOKENS = (".", ",", "the", "of")
-"""The tokens of Rajaee & Pilehvar (2021): two punctuation marks and two function words."""
+"""The tokens of Rajaee & Pilehvar (ACL 2021): two punctuation marks and two function words."""
 
 K = 5
 """Neighbours; a sentence has five others of its structure in their data and in ours."""
@@ -73,7 +74,8 @@ def run(case: StudyCase) -> Outcome:
         "k": K,
         "distance": "Euclidean, to all occurrences of the same token in other sentences",
         "layer": case.layer,
-        "interval": "bootstrap over the groups, 1000 resamples, 95 %; all rows by the same resamples",
+        "interval": "bootstrap over the groups, 1000 resamples, 95 %; all rows by the same resamples; neighbours "
+        "are those among all sentences",
         **treatments_protocol(case),
     }
     return Outcome({"shares": shares, "changes": _changes(shares, resampled)}, protocol)
@@ -143,7 +145,7 @@ def draw(outcome: Outcome) -> dict[str, Figure]:
     """Bars by token, a panel per checkpoint."""
     figures = {}
     tokens = outcome.protocol["tokens"]
-    highest = max((100 * row["share_high"] for row in outcome.tables["shares"]), default=100)
+    highest = np.nanmax([100.0 * number_or_nan(row["share_high"]) for row in outcome.tables["shares"]])
     for checkpoint, label in LABELS.items():
         figure, axis = panel(f"same structure, {label}", "token", f"% of {K} neighbours")
         for i, treatment in enumerate(TREATMENTS):
@@ -153,15 +155,16 @@ def draw(outcome: Outcome) -> dict[str, Figure]:
                 if (row["checkpoint"], row["treatment"]) == (checkpoint, treatment)
             }
             low, value, high = (
-                np.array([100 * rows[token][key] for token in tokens]) for key in ("share_low", "share", "share_high")
+                np.array([100 * number_or_nan(rows[token][key]) for token in tokens])
+                for key in ("share_low", "share", "share_high")
             )
             place = np.arange(len(tokens)) + 0.27 * (i - 1)
             axis.bar(place, value, 0.25, color=TREATMENT_COLORS[treatment], label=treatment)
             axis.errorbar(place, value, [value - low, high - value], fmt="none", ecolor=INK, lw=0.8)
-        chance = [100 * rows[token]["share_by_chance"] for token in tokens]
+        chance = [100 * number_or_nan(rows[token]["share_by_chance"]) for token in tokens]
         axis.plot(np.arange(len(tokens)), chance, "_", color=INK, ms=30, label="by chance")
         axis.set_xticks(np.arange(len(tokens)), [f'"{token}"' for token in tokens])
-        axis.set_ylim(0, 1.05 * highest)
+        axis.set_ylim(0, 1.05 * highest if highest > 0 else None)
         axis.legend()
         figures[checkpoint] = figure
     return figures
@@ -174,17 +177,21 @@ def tell(outcome: Outcome) -> list[str]:
     change = next(row for row in outcome.tables["changes"] if row["token"] == MEAN)
     listed = " ".join(f'"{token}"' for token in outcome.protocol["tokens"])
     treated = "; ".join(
-        f"with {treatment} treatment {100 * means[BEFORE, treatment]['share']:.1f} % before and "
-        f"{100 * means[AFTER, treatment]['share']:.1f} % after fine-tuning"
+        f"{_percent(means[BEFORE, treatment])} % and {_percent(means[AFTER, treatment])} % with {treatment} treatment"
         for treatment in TREATMENTS[1:]
     )
+    points = {key: None if value is None else 100 * value for key, value in change.items() if "difference" in key}
     return [
-        f"Of the {K} nearest neighbours of {listed}, {100 * before['share']:.1f} % come from a sentence of the same "
-        f"structure before fine-tuning and {100 * after['share']:.1f} % after it, a difference of "
-        f"{100 * change['difference']:.1f} [{100 * change['difference_low']:.1f}, "
-        f"{100 * change['difference_high']:.1f}] points (chance: {100 * before['share_by_chance']:.1f} %).",
-        f"It is {treated}.",
+        f"Of the {K} nearest neighbours of {listed}, {_percent(before)} % come from a sentence of the same "
+        f"structure before fine-tuning and {_percent(after)} % after it, a difference of "
+        f"{format_interval(points, 'difference', '{:.1f} [{:.1f}, {:.1f}]')} points (chance: "
+        f"{_percent(before, 'share_by_chance')} %).",
+        f"Before and after fine-tuning the share is {treated}.",
     ]
+
+
+def _percent(row: dict[str, Any], key: str = "share") -> str:
+    return MISSING if row[key] is None else f"{100 * row[key]:.1f}"
 
 
 EXPERIMENT = Experiment(
@@ -196,7 +203,7 @@ EXPERIMENT = Experiment(
     how_to_read="Each bar is the share of a token's nearest neighbours that stand in a sentence of the same "
     "structure, with other content words. All candidates are occurrences of the same token, so a share far above "
     "chance means that the vector of a full stop or of “the” carries the structure of its sentence; a share near "
-    "chance means that it does not, or that content weighs more. Rajaee & Pilehvar (2021) report that the share "
+    "chance means that it does not, or that content weighs more. Rajaee & Pilehvar (ACL 2021) report that the share "
     "falls when dominant directions are removed. They do not state the number of neighbours: five is our choice, "
     "because a sentence has five others of its structure. The built-in sentences come from a small grammar, not from "
     "their data; values from other sentences are not comparable.",

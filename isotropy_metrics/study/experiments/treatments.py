@@ -197,14 +197,16 @@ EXPERIMENT = Experiment(
     code="E1",
     title="Treatments that raise isotropy",
     question="Do treatments that raise isotropy help a fine-tuned space as they help a pre-trained one?",
-    how_to_read="I(W) is 1 for an isotropic space and falls with every direction that is longer than the others; it "
-    "depends on the length of the vectors and on their number, so that it compares treatments of one model and says "
-    "little between models. IsoScore does not depend on the length. An average cosine near 0 tells that vectors point "
-    "everywhere, and not that they do so evenly. Compare each row with its own baseline: the gain and its interval "
-    "say whether the treatment helped. The direction checks are what the paper reports of BERT and RoBERTa, checked "
-    "on this model: a rise is held if its whole interval lies above 0, a fall if it lies below 0, a claim of no rise "
-    "unless the whole interval lies above 0. Such a claim is also held where the data are too few to show a rise: "
-    "look at the width of the interval. The intervals and these rules are ours; no check is forced to hold.",
+    how_to_read="I(W) is 1 for an isotropic space and falls as the longest direction, or an offset that all vectors "
+    "share, grows; it does not see how many directions are long, and depends on the length of the vectors and on "
+    "their number, so that it compares treatments of one model and says little between models. IsoScore does not "
+    "depend on the length. An average cosine near 0 tells that vectors point everywhere, and not that they do so "
+    "evenly. Compare each row with its own baseline: the gain and its interval say whether the treatment helped. The "
+    "direction checks are what is known of the findings of Rajaee & Pilehvar (EMNLP 2021) on BERT and RoBERTa, from "
+    "the abstract and from what others say of it, checked on this model: a rise is held if its whole interval lies "
+    "above 0, a fall if it lies below 0, a claim of no rise unless the whole interval lies above 0. Such a claim is "
+    "also held where the data are too few to show a rise: look at the width of the interval. The intervals and these "
+    "rules are ours; no check is forced to hold.",
     run=run,
     draw=draw,
     tell=tell,

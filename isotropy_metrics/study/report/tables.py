@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any, NamedTuple
 
 from isotropy_metrics.measures import Measure
@@ -27,6 +28,9 @@ NAMES = {
     "local_intrinsic_dimension": "local intrinsic dimension",
     "vasicek_ratio_mse": "Vasicek ratio MSE",
     "linear_cka": "linear CKA",
+    "neighborhood_overlap": "neighbourhood overlap",
+    "self_similarity": "self-similarity",
+    "intra_sentence_similarity": "intra-sentence similarity",
     "procrustes_distance": "Procrustes distance",
     "st_sm": "ST-SM",
     "st_dm": "ST-DM",
@@ -93,7 +97,7 @@ def heading(key: str) -> str:
 
 def capitalized(text: str) -> str:
     """With a large first letter, if it begins with a word and not with a symbol such as log10, k-means or d*."""
-    return text[:1].upper() + text[1:] if re.match(r"[a-z]+(?:[ ,:.)]|$)", text) else text
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+(?:[ ,:.)]|$)|[a-z]{2,}-", text) else text
 
 
 def columns_of(rows: Sequence[Row], protocol: Mapping[str, Any] | None = None) -> list[Column]:
@@ -148,9 +152,15 @@ def format_number(value: float | None, digits: int = 4) -> str:
 
 
 def format_interval(row: Row, name: str, pattern: str = "{:.2f} [{:.1f}, {:.1f}]") -> str:
-    """A value with its limits; a dash if there is none."""
-    values = [row.get(key) for key in (name, f"{name}_low", f"{name}_high")]
-    return MISSING if None in values else pattern.format(*values)
+    """A value with its limits, or alone if it has none; a dash for a missing value.
+
+    >>> format_interval({"r": 0.5, "r_low": 0.41, "r_high": 0.62}, "r"), format_interval({"r": 0.5}, "r")
+    ('0.50 [0.4, 0.6]', '0.50')
+    """
+    value, low, high = (number_or_nan(row.get(key)) for key in (name, f"{name}_low", f"{name}_high"))
+    if isnan(value):
+        return MISSING
+    return pattern.partition(" [")[0].format(value) if isnan(low + high) else pattern.format(value, low, high)
 
 
 def number_or_nan(value: float | None) -> float:

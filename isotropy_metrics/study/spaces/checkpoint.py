@@ -46,13 +46,19 @@ class Checkpoint:
         if _token_ids(self.tokenizer, texts) != _token_ids(other.tokenizer, texts):
             raise ValueError(f"{other.name} splits the texts into other tokens than {self.name}: compare one lineage")
 
-    def check_texts(self, texts: list[str], max_length: int) -> None:
-        """Raises ValueError if a text has no token but special ones, so that it has no embedding."""
+    def count_tokens(self, texts: list[str], max_length: int) -> int:
+        """How many tokens all texts have together, without special ones.
+
+        Raises:
+            ValueError: a text has none, so that it has no embedding.
+        """
         tokens, _ = tokenize(self.tokenizer, texts, max_length=max_length)
-        empty = np.flatnonzero(tokens.n_kept(special_token_ids(self.tokenizer)) == 0)
+        n_tokens = tokens.n_kept(special_token_ids(self.tokenizer))
+        empty = np.flatnonzero(n_tokens == 0)
         if len(empty):
             text = texts[empty[0]][:50]
             raise ValueError(f"{self.name} has no token for the text {text!r}: leave such texts out of the data")
+        return int(n_tokens.sum())
 
 
 def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:

@@ -172,7 +172,7 @@ def _classes(column: pandas.Series, name: str, where: str) -> np.ndarray:
 def _refuse(column: pandas.Series, is_bad: Sequence[bool], name: str, where: str, what: str, hint: str = "") -> None:
     bad = np.flatnonzero(is_bad)
     if len(bad):
-        row, value = column.index[bad[0]], column.iloc[bad[0]]
+        row, value = column.index[bad[0]], column.tolist()[bad[0]]
         raise ValueError(f"{where}: row {row} of column {name!r} is not {what}: {value!r}{hint}")
 
 

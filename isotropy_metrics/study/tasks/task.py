@@ -71,9 +71,15 @@ class Task(Protocol):
 
 
 def task_name(task: str | Task) -> str:
-    """What the results keep of the argument `task`: a name as it is; of a task its kind and a digest of its data."""
+    """What the results keep of the argument `task`: a name as it is; of a task its kind and a digest of its data.
+
+    Raises:
+        ValueError: it is neither, such as a function that scores.
+    """
     if isinstance(task, str):
         return task
+    if not hasattr(task, "kind"):
+        raise ValueError(f"task must be a name or a task such as Custom.of(score, texts), got {type(task).__name__}")
     return f"{OWN}{task.kind} {data_digest(task)}"
 
 

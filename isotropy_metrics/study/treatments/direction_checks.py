@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isotropy_metrics.study.report.tables import format_number
+from isotropy_metrics.study.report.tables import format_number, number_or_nan
 from isotropy_metrics.study.resampling import with_limits
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.treatments.treatment import BASELINE, TREATMENTS
@@ -78,7 +78,7 @@ class DirectionCheck:
 def paper_checks(
     trials: Mapping[tuple[str, str], TreatmentTrial], rows: Mapping[tuple[str, str], dict[str, Any]], score_name: str
 ) -> list[DirectionCheck]:
-    """What Rajaee & Pilehvar (2021) found of fine-tuned spaces, checked on one.
+    """What is known of the findings of Rajaee & Pilehvar (EMNLP 2021) on fine-tuned spaces, checked on one.
 
     Args:
         trials: by checkpoint and treatment.
@@ -129,7 +129,7 @@ def tell_checks(rows: list[dict[str, Any]]) -> list[str]:
             f"{verdict} for {', '.join(_with_interval(row) for row in own if row['verdict'] == verdict)}"
             for verdict in dict.fromkeys(row["verdict"] for row in own)
         ]
-        sentences.append(f"“{claim}” ({quantity}): {'; '.join(found)}.")
+        sentences.append(f"The claim “{claim}” ({quantity}) is {'; '.join(found)}.")
     return sentences
 
 
@@ -137,5 +137,5 @@ def _with_interval(row: dict[str, Any]) -> str:
     value, low, high = (format_number(row[key], 3) for key in ("value", "value_low", "value_high"))
     if row["verdict"] == UNDECIDED:
         return f"{row['subject']} {value}, which has no interval"
-    with_zero = ", 0 included" if row["value_low"] <= 0 <= row["value_high"] else ""
+    with_zero = ", 0 included" if number_or_nan(row["value_low"]) <= 0 <= number_or_nan(row["value_high"]) else ""
     return f"{row['subject']} {value} [{low}, {high}{with_zero}]"
