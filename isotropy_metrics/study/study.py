@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from isotropy_metrics.enhancement._whole_number import whole_number
-from isotropy_metrics.hidden_states import checked_layers, resolved_layers
+from isotropy_metrics.hidden_states import checked_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 from isotropy_metrics.study.case import StudyCase, StudySettings
-from isotropy_metrics.study.data.bundled import minilm_path
+from isotropy_metrics.study.earlier_results import check_data, earlier_results
 from isotropy_metrics.study.experiments import Experiment, Outcome, find_experiments
 from isotropy_metrics.study.noted_warnings import noted_warnings
+from isotropy_metrics.study.opened_case import opened_case
 from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.protocol import study_protocol
 from isotropy_metrics.study.report.report import write_report
 from isotropy_metrics.study.spaces.checkpoint import Checkpoint
 from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
-from isotropy_metrics.study.tasks import STSB, Task, data_digest, load_task, task_name
+from isotropy_metrics.study.tasks import STSB, Task, load_task, task_name
 from isotropy_metrics.study.training.fine_tuning import fine_tune
-from isotropy_metrics.training_curves import STATE_FILE, load_history
 from isotropy_metrics.whole_file import whole_folder
 
 FINETUNED = "finetuned"
@@ -129,13 +127,13 @@ def run_study(
     if overwrite:
         _check_outside(output, model, finetuned, dataset, structures, senses, frequencies)
     with output_folder(output, overwrite=overwrite, resume=resume) as folder:
-        results = _earlier(folder, asked) if resume else None
+        results = earlier_results(folder, asked) if resume else None
         if isinstance(task, str):
             task = load_task(dataset, columns, seed, task=task, group_column=group_column, probe=probe)
         task = task.sample(max_train_rows, max_rows, seed)
         if results is not None:
-            _check_data(results, task)
-        case = _case(model, finetuned, task, settings, max_length, progress)
+            check_data(results, task)
+        case = opened_case(model, finetuned, task, settings, max_length, progress)
         left_out = _left_out(chosen, case, strict=experiments != "all")
         if results is None:
             results = StudyResults(study_protocol(case, asked))
@@ -174,61 +172,6 @@ def _check_outside(output: str | Path, *inputs: str | Path | None) -> None:
     for each in inputs:
         if each is not None and Path(each).exists() and Path(each).resolve().is_relative_to(Path(output).resolve()):
             raise ValueError(f"{each} lies in {output}, which would be overwritten: choose another --output")
-
-
-def _check_data(results: StudyResults, task: Task) -> None:
-    if results.protocol.get("data_digest") != data_digest(task):
-        raise ValueError("the data have changed since the study to resume began: choose another --output")
-
-
-def _earlier(folder: Path, asked: dict[str, Any]) -> StudyResults | None:
-    """The results of the interrupted or finished study in this folder; None if there are none."""
-    if not (folder / RESULTS_FILE).exists():
-        return None
-    results = StudyResults.load(folder / RESULTS_FILE)
-    before = results.protocol["settings"]
-    for name, value in json.loads(json.dumps(asked)).items():
-        if before.get(name) != value:
-            raise ValueError(
-                f"the study to resume has {name} = {before.get(name)!r}, not {value!r}: "
-                "resume it with the same settings, or choose another --output"
-            )
-    return results
-
-
-def _case(
-    model: str | None,
-    finetuned: str | None,
-    task: Task,
-    settings: StudySettings,
-    max_length: int | None,
-    progress: bool,
-) -> StudyCase:
-    before = Checkpoint.load(str(minilm_path()) if model is None else model)
-    if settings.layers != "all":
-        resolved_layers(list(settings.layers), before.model.config.num_hidden_layers)
-    after = None if finetuned is None else Checkpoint.load(finetuned)
-    allowed, training = before.max_length, []
-    if after is not None:
-        before.check_comparable(after, task.test.texts)
-        allowed = min(allowed, after.max_length)
-        if (Path(finetuned) / STATE_FILE).is_file():
-            training = load_history(Path(finetuned) / STATE_FILE)
-    n_special = before.tokenizer.num_special_tokens_to_add()
-    if max_length is not None and max_length <= n_special:
-        raise ValueError(f"max_length={max_length} leaves no room for text beside {n_special} special tokens")
-    max_length = allowed if max_length is None else min(max_length, allowed)
-    case = StudyCase(before, after, task, settings, max_length, training, progress)
-    for part in (task.test, *([task.dev] if settings.search and task.dev else [])):
-        before.count_tokens(part.texts, max_length)
-    most = {
-        "n_directions": (before.model.config.hidden_size, "features"),
-        "n_clusters": (before.count_tokens(case.fitting.texts, max_length), "tokens to fit treatments on"),
-    }
-    for name, (number, of) in most.items():
-        if (getattr(settings, name) or 0) > number:
-            raise ValueError(f"{name}={getattr(settings, name)} is too many: there are {number} {of}")
-    return case
 
 
 def _left_out(chosen: Sequence[Experiment], case: StudyCase, *, strict: bool) -> dict[str, str]:

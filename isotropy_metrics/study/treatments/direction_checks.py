@@ -65,13 +65,13 @@ class DirectionCheck:
             "check": self.number,
             "subject": self.subject,
             "claim": self.claim,
+            "verdict": self.verdict,
             "quantity": self.quantity,
             "value": self.value,
             "value_low": self.low,
             "value_high": self.high,
             "resampled": self.resampled,
             "expected": self.expected,
-            "verdict": self.verdict,
         }
 
 
