@@ -217,17 +217,9 @@ def test_push_writes_a_space_or_publishes_it(tmp_path, capsys, monkeypatch):
     ]
 
 
-def test_the_default_measures_of_the_study_stay_the_five_that_it_has_had(tmp_path, capsys, monkeypatch):
+def test_the_study_takes_all_measures_unless_some_are_named(tmp_path, capsys, monkeypatch):
     import isotropy_metrics.study
-    from isotropy_metrics.study.study import DEFAULT_MEASURES
 
-    assert DEFAULT_MEASURES == (
-        "average_cosine_similarity",
-        "effective_rank",
-        "isoscore",
-        "participation_ratio",
-        "partition_isotropy",
-    )
     given = []
     monkeypatch.setattr(isotropy_metrics.study, "run_study", lambda **arguments: given.append(arguments) or 1 / 0)
     for arguments in ([], ["--measures", "rankme, two_nn"]):

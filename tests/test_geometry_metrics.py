@@ -394,6 +394,7 @@ def evaluations():
     return [("rows", Vectors(45), None), ("tokens", Sentences(45), pad)]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_values_of_one_on_each(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

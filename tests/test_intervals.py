@@ -43,6 +43,7 @@ def test_intervals_of_independent_rows_cover_at_about_their_level():
     assert all(0.78 <= share for share in shares.values()), shares  # 0.9 less 3.5 standard errors of 80 draws
 
 
+@pytest.mark.slow
 def test_intervals_of_nearest_neighbours_cover_too():
     shares = coverage(lambda seed: gaussian(300, np.ones(4), seed), ["two_nn", "hubness"])
     assert all(0.78 <= share for share in shares.values()), shares
@@ -75,6 +76,7 @@ def test_intervals_of_few_rows_are_as_wide_as_the_value_scatters(name):
     assert 0.6 < claimed / np.std([result[name] for result in results]) < 1.6
 
 
+@pytest.mark.slow
 def test_sentences_of_unequal_length_do_not_widen_an_interval_by_their_bias():
     lengths = np.random.default_rng(0).integers(3, 60, 60)
     sentences = np.repeat(np.arange(60), lengths)

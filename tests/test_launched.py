@@ -23,6 +23,7 @@ OF_THE_TRAINER = {"loss", "grad_norm", "eval_loss", "train_loss", "total_flos"}
 WATCHED = ["token_rows", "pooled_rows", "trained", "bits", "failing", "failing_main"]
 REGULARIZED = ["few_terms", "references"]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*rows.*Compare values of equal n only:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:.*is NaN:RuntimeWarning"),
 ]
@@ -230,7 +231,6 @@ def test_killing_a_process_ends_the_others_with_an_error(tmp_path):
     assert not list(tmp_path.glob("results-*"))
 
 
-@pytest.mark.slow
 def test_without_a_launcher_the_others_end_by_themselves(tmp_path):
     """No launcher that would end them: they hear that a process is gone."""
     with socket.socket() as free:
@@ -250,7 +250,6 @@ def test_without_a_launcher_the_others_end_by_themselves(tmp_path):
     assert not list(tmp_path.glob("results-*"))
 
 
-@pytest.mark.slow
 def test_a_late_process_is_waited_for(tmp_path):
     """30 s before the callbacks of an evaluation, and 30 s in a reading."""
     began = time.monotonic()
@@ -262,7 +261,6 @@ def test_a_late_process_is_waited_for(tmp_path):
         assert [entry["step"] for entry in measured(of_process["late"])] == [0, 2, 4, 6]
 
 
-@pytest.mark.slow
 def test_three_processes_and_one_of_a_launcher(tmp_path):
     names = ["token_rows", "pooled_rows"]
     trainings = [f"watched_training.{name}" for name in names]
@@ -273,7 +271,6 @@ def test_three_processes_and_one_of_a_launcher(tmp_path):
         assert all(differences(of_process[name], three[0][name], 0) == [] for of_process in three)
 
 
-@pytest.mark.slow
 def test_two_processes_resume_what_two_began(two):
     """New processes, which know of the beginning only what the checkpoint and the baseline's file say."""
     folder, (first, _) = two
@@ -285,13 +282,11 @@ def test_two_processes_resume_what_two_began(two):
         assert [differences_of(*pair, 0) for pair in zip(entries, whole, strict=True)] == [[]] * 5
 
 
-@pytest.mark.slow
 def test_every_term_in_every_way(tmp_path):
     results = launched(tmp_path / "two", ["regularized_training.all_terms"])
     check_terms([of_process["all_terms"] for of_process in results], regularized_training.all_terms(tmp_path / "one"))
 
 
-@pytest.mark.slow
 def test_sharded_weights_are_read_and_trained_as_if_nobody_looked(tmp_path):
     """FSDP 1 and 2 of torch, and I-STAR under them as under DDP; accelerate shards nothing on a CPU."""
     for of_process in launched(tmp_path, ["sharded_training.sharded"]):

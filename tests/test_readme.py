@@ -17,7 +17,15 @@ def test_table_of_measures_is_the_generated_one():
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-LONG = ("classify_enhanced_embeddings", "enhance_token_states", "finetune_classifier", "finetune_sts")
+LONG = {
+    "classify_enhanced_embeddings",
+    "enhance_token_states",
+    "evaluate_texts",
+    "finetune_classifier",
+    "finetune_sts",
+    "layers_of_a_model",
+    "study_reactions",
+}
 
 
 @pytest.mark.parametrize(

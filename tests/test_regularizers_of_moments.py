@@ -290,6 +290,7 @@ def work(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_value_and_the_mean_gradient_of_the_joined_batch(tmp_path):
     torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
     of_ranks = [np.load(tmp_path / f"{rank}.npz") for rank in range(2)]

@@ -195,6 +195,7 @@ def work(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_value_and_the_gradient_of_one(tmp_path):
     torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
     results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]

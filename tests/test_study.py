@@ -159,6 +159,7 @@ def test_an_interrupted_study_keeps_what_is_finished_and_goes_on_from_there(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_resumed_study_is_not_fine_tuned_again(small_study, tmp_path, monkeypatch):
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
@@ -372,6 +373,7 @@ def test_both_checkpoints_are_cut_to_the_shorter_limit(tmp_path, finetuned):
     assert len({row["n_samples"] for row in results.experiments["layers"].tables["layers"]}) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_is_finished_leaves_nothing(tmp_path, minilm_path, stsb_folder):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "isotropy_metrics.cli", "study", "--output", str(output)]
