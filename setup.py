@@ -27,6 +27,7 @@ STUDY_REQUIRE = [
     "jinja2>=3.1",
     "rich>=13.0",
     "wordfreq>=3.1",
+    "filelock>=3.12",
 ]
 EXPORT_REQUIRE = [
     *ENHANCEMENT_REQUIRE,

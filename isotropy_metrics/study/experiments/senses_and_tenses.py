@@ -190,8 +190,8 @@ def tell(outcome: Outcome) -> list[str]:
 
     return [
         f"Two occurrences of a verb in different tenses lie {ratio_of(BEFORE, BASELINE)} times as far apart as two in "
-        f"different senses before fine-tuning, and {ratio_of(AFTER, BASELINE)} times after it "
-        f"({rows[BEFORE, BASELINE]['n_words']} verbs).",
+        f"different senses before fine-tuning, and {ratio_of(AFTER, BASELINE)} times after "
+        f"it: {rows[BEFORE, BASELINE]['n_words']} verbs, {outcome.protocol['sentences']}.",
         f"With {CLUSTER_BASED} treatment it is {ratio_of(BEFORE, CLUSTER_BASED)} before and "
         f"{ratio_of(AFTER, CLUSTER_BASED)} after it.",
     ]
