@@ -63,6 +63,7 @@ def work(rank, world_size, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", SPLITS)
 def test_every_process_gets_the_value_of_one_process(world_size, tmp_path):
     torch.multiprocessing.spawn(work, args=(world_size, str(tmp_path)), nprocs=world_size)
