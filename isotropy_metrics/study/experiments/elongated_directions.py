@@ -53,11 +53,13 @@ def _width(moments: Moments) -> dict[str, float]:
 def _clusters(case: StudyCase, checkpoint: str) -> Table:
     """A row per cluster of the held-out tokens; the centres are those of the fitting tokens."""
     from isotropy_metrics.enhancement import ClusterCentering
+    from isotropy_metrics.enhancement._cluster_enhancement import nearest_center
 
     settings, rows = case.settings, case.spaces[checkpoint].rows
     clustering = ClusterCentering(settings.n_clusters, random_state=settings.seed)
-    centers = clustering.fit(case.fitting_spaces[checkpoint].rows).cluster_centers_
-    labels = nearest_centers(rows, centers)
+    clustering.fit(case.fitting_spaces[checkpoint].rows)
+    centers = clustering.cluster_centers_
+    labels = nearest_center(rows, centers, clustering.mean_)
     found = []
     for cluster in range(len(centers)):
         members = rows[labels == cluster]
@@ -70,13 +72,6 @@ def _clusters(case: StudyCase, checkpoint: str) -> Table:
             counts = Elongation.of(members).directions_to_remove(settings.threshold) | counted_directions(moments)
         found.append({"checkpoint": checkpoint, "cluster": cluster, "n_tokens": len(members)} | counts)
     return found
-
-
-def nearest_centers(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Index of the centre nearest to each row by Euclidean distance."""
-    from sklearn.metrics import pairwise_distances_argmin
-
-    return pairwise_distances_argmin(rows, centers.astype(rows.dtype))
 
 
 def _mean_of_clusters(clusters: Table) -> dict[str, float | None]:
