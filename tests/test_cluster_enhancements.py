@@ -378,12 +378,12 @@ def test_every_treatment_raises_the_isotropy_of_real_token_states(minilm_path, s
 
 def _token_space(model_path, file) -> np.ndarray:
     """Last-layer states of all tokens of up to 1,500 pairs."""
-    from isotropy_metrics.hidden_states import load_model
+    from isotropy_metrics.study.spaces.checkpoint import Checkpoint
     from isotropy_metrics.study.spaces.token_space import token_space
 
     with open(file, encoding="utf-8", newline="") as opened:
         table = list(csv.reader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
     table = [table[i] for i in np.sort(np.random.default_rng(0).permutation(len(table))[:1500])]
-    model, tokenizer = load_model(model_path)
+    checkpoint = Checkpoint.load(model_path)
     texts = [row[5] for row in table] + [row[6] for row in table]
-    return token_space(model, tokenizer, texts, layers=[model.config.num_hidden_layers], progress=False).rows
+    return token_space(checkpoint, texts, layers=[checkpoint.model.config.num_hidden_layers], progress=False).rows

@@ -325,7 +325,7 @@ def test_the_training_loss_is_that_of_pooled_texts_by_hand(kind, before, news, g
     part = task.train.take(np.arange(4))
     torch.manual_seed(0)
     head = head_of(task)(task, 384)
-    items = training_items(part, head.targets(part.labels))
+    items = training_items(part, head.targets(part.labels), before.tokenizer)
     model = PooledEncoder(before.model, head).eval()
     with torch.no_grad():
         output = model(**PooledCollator(before.tokenizer, SHORT)(items))
@@ -362,9 +362,28 @@ def test_fine_tuning_on_classes_changes_the_copy_and_logs_scores_and_geometry(be
     assert {entry["step"] for entry in log if "eval_layer_6/isoscore" in entry} == {0, 1, 2, 3}
 
 
+def test_the_score_before_training_is_that_of_the_model_on_the_watched_pairs(before, genres):
+    task = replace(genres, train=genres.train.take(np.arange(20)), dev=genres.dev.take(np.arange(40)))
+    _, log = fine_tune(case_of(task, before))
+    u, v = np.split(
+        embed(before.model, task.dev.texts, tokenizer=before.tokenizer, max_length=SHORT, progress=False), 2
+    )
+    cosines = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+    expected = 100 * spearmanr(cosines, task.dev.labels).statistic
+    assert next(entry["eval_score"] for entry in log if "eval_score" in entry) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_head_gives_the_labels_back_that_its_targets_came_from(news, genres):
+    for task in (news, genres):
+        head = head_of(task)(task, 4)
+        labels = task.test.labels
+        again = head.labels(np.array(head.targets(labels)))
+        assert np.allclose(again, labels) if task is genres else list(again) == list(labels)
+
+
 def test_texts_are_padded_for_a_tokenizer_without_a_token_for_it(before):
     tokenizer = copy.deepcopy(before.tokenizer)
-    items = training_items(LabelledTexts(["rain", "a cat sat on the mat"], np.array(["a", "b"])), [0, 1])
+    items = training_items(LabelledTexts(["rain", "a cat sat on the mat"], np.array(["a", "b"])), [0, 1], tokenizer)
     expected = PooledCollator(tokenizer, SHORT)(items)["texts"][0]
     tokenizer.pad_token = None
     batch = PooledCollator(tokenizer, SHORT)(items)["texts"][0]

@@ -45,6 +45,7 @@ def recipe(task: Task) -> dict[str, Any]:
         "objective": head_of(task).objective,
         "learning_rate": LEARNING_RATE,
         "batch_size": BATCH_SIZE,
+        "batches": "of similar length",
         "warmup_share": WARMUP_SHARE,
         "max_length": MAX_LENGTH,
     }
@@ -54,8 +55,9 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
     """A fine-tuned copy of the first checkpoint, and the Trainer's log with an evaluation before and during training.
 
     With the sentence-transformers recipe for the STS benchmark, whatever the task: batches of 16, 10 % linear warm-up,
-    learning rate 2e-5; the loss is that of the task's head, see `task_heads`. Means are over the tokens that the study
-    measures: no padding, no special tokens. The random generators of the process come out as they went in.
+    learning rate 2e-5. The batches are of texts of similar length, which saves about half of the time. The loss is
+    that of the task's head, see `task_heads`. Means are over the tokens that the study measures: no padding, no
+    special tokens. The random generators of the process come out as they went in.
 
     Args:
         case: the model, the task, the layers to watch and the seed.
@@ -76,6 +78,7 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
                 num_train_epochs=epochs,
                 learning_rate=LEARNING_RATE,
                 per_device_train_batch_size=BATCH_SIZE,
+                train_sampling_strategy="group_by_length",
                 per_device_eval_batch_size=EVAL_BATCH_SIZE,
                 warmup_steps=round(WARMUP_SHARE * epochs * batches_per_epoch),
                 logging_steps=max(1, batches_per_epoch // 10),
@@ -89,10 +92,12 @@ def fine_tune(case: StudyCase, *, epochs: float = 1.0) -> tuple[PreTrainedModel,
                 remove_unused_columns=False,
                 dataloader_pin_memory=torch.cuda.is_available(),
             ),
-            train_dataset=training_items(task.train, head.targets(task.train.labels)),
-            eval_dataset=training_items(watched, head.targets(watched.labels)),
+            train_dataset=training_items(task.train, head.targets(task.train.labels), tokenizer),
+            eval_dataset=training_items(watched, head.targets(watched.labels), tokenizer),
             data_collator=PooledCollator(tokenizer, min(MAX_LENGTH, case.max_length)),
-            compute_metrics=lambda each: {"score": task.score(head.predictions(each.predictions), watched.labels)},
+            compute_metrics=lambda of: {
+                "score": task.score(head.predictions(of.predictions), head.labels(of.label_ids))
+            },
         )
         trainer.remove_callback(PrinterCallback)
         callback = IsotropyCallback(

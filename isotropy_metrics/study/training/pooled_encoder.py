@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -57,8 +58,10 @@ class PooledCollator:
         return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "keep": keep}
 
 
-def training_items(part: TaskPart, targets: list[float] | list[int]) -> list[dict[str, Any]]:
-    """The items of a part for the collator, with what is trained for."""
+def training_items(part: TaskPart, targets: list[float] | list[int], tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """The items of a part for the collator, with what is trained for and the number of tokens to group batches by."""
     texts_per_item = len(part.texts) // len(part)
-    by_item = np.array(part.texts, dtype=object).reshape(texts_per_item, len(part)).T
-    return [{"texts": list(texts), "label": label} for texts, label in zip(by_item, targets, strict=True)]
+    texts = np.array(part.texts, dtype=object).reshape(texts_per_item, len(part)).T
+    n_tokens = np.array([len(ids) for ids in tokenizer(part.texts, verbose=False)["input_ids"]])
+    lengths = n_tokens.reshape(texts_per_item, len(part)).sum(axis=0)
+    return Dataset.from_dict({"texts": texts.tolist(), "label": targets, "length": lengths.tolist()})

@@ -25,6 +25,10 @@ class SimilarityHead(nn.Module):
         """What is trained for, per item."""
         return ((labels - self.least) / self.span).tolist()
 
+    def labels(self, targets: np.ndarray) -> np.ndarray:
+        """What `targets` came from."""
+        return targets * self.span + self.least
+
     def forward(self, pooled: list[torch.Tensor]) -> torch.Tensor:
         """One number per pair."""
         return nn.functional.cosine_similarity(*pooled)
@@ -52,6 +56,10 @@ class ClassificationHead(nn.Module):
     def targets(self, labels: np.ndarray) -> list[int]:
         """What is trained for, per item."""
         return np.searchsorted(self.classes, labels).tolist()
+
+    def labels(self, targets: np.ndarray) -> np.ndarray:
+        """What `targets` came from."""
+        return self.classes[targets]
 
     def forward(self, pooled: list[torch.Tensor]) -> torch.Tensor:
         """One number per item and class."""
