@@ -370,7 +370,7 @@ def test_every_treatment_raises_the_isotropy_of_real_token_states(minilm_path, s
         }.items()
     }
     of = log_isotropy.__getitem__
-    assert of("baseline") < of("zero-mean") < of("clusters") < of("global")
+    assert of("baseline") < of("zero-mean") < min(of("clusters"), of("global"))
     assert of("zero-mean") < of("clusters, transductive") < of("cluster-based, transductive")
     assert of("global") < of("cluster-based, transductive")
     assert of("clusters") < of("cluster-based")
