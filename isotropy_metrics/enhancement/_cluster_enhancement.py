@@ -10,8 +10,8 @@ import numpy as np
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.statistics import RowSample, RowStatistics
+from isotropy_metrics.whole_number import whole_number
 
 DEFAULT_CLUSTERS = 27
 """What Rajaee & Pilehvar (2021) chose for BERT and RoBERTa."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.enhancement._affine_enhancement import AffineEnhancement
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.statistics import RowStatistics
+from isotropy_metrics.statistics.principal_axes import principal_axes
+from isotropy_metrics.whole_number import whole_number
 
 
 class AllButTheTop(AffineEnhancement):
@@ -25,7 +26,8 @@ class AllButTheTop(AffineEnhancement):
 
     Attributes:
         mean_: (n_features_in_,), float64.
-        directions_: (n_directions, n_features_in_), orthonormal, largest variance first.
+        directions_: (n_directions, n_features_in_), orthonormal, largest variance first, the largest entry
+            of each positive.
 
     Raises:
         ValueError: on fit, more directions than the fitting rows span.
@@ -81,7 +83,7 @@ def n_directions_of(n_directions: int | None, n_features: int) -> int:
 
 def top_directions(scatter: np.ndarray, n_directions: int) -> np.ndarray:
     """The eigenvectors of the largest eigenvalues, as rows (n_directions, n_features), largest first."""
-    return np.linalg.eigh(scatter)[1][:, ::-1][:, :n_directions].T.copy()
+    return principal_axes(scatter)[1][:, :n_directions].T.copy()
 
 
 def without_directions(centered: np.ndarray, directions: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

@@ -13,9 +13,9 @@ from isotropy_metrics.enhancement._cluster_enhancement import (
     rows_and_weight,
 )
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.enhancement.all_but_the_top import check_n_directions, top_directions, without_directions
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
+from isotropy_metrics.whole_number import whole_number
 
 FEATURES_PER_DIRECTION = 64
 """Rajaee & Pilehvar (2021) remove 12 directions of 768."""
@@ -176,8 +176,7 @@ class ClusterBased(ClusterEnhancement):
     def _n_directions(self, moments: Moments) -> int:
         most = min(moments.n_features, max(moments.n_rows - 1, 0))
         if self.n_directions is None:
-            wanted = max(1, round(moments.n_features / FEATURES_PER_DIRECTION))
-            return min(wanted, moments.n_features - 1, most)
+            return min(default_n_directions(moments.n_features), moments.n_features - 1, most)
         if self.n_directions > most:
             raise ValueError(
                 f"n_directions={self.n_directions} of n_samples={moments.n_rows} with {moments.n_features} features: "
@@ -214,6 +213,11 @@ class ClusterBased(ClusterEnhancement):
     def _treat(self, rows: np.ndarray, cluster: int) -> np.ndarray:
         rows -= self.cluster_means_[cluster].astype(rows.dtype)
         return without_directions(rows, self.cluster_directions_[cluster].astype(rows.dtype))
+
+
+def default_n_directions(n_features: int) -> int:
+    """A 64th of the features, at least 1."""
+    return max(1, round(n_features / FEATURES_PER_DIRECTION))
 
 
 def spanned_directions(centered: np.ndarray, weight: np.ndarray | None, n_directions: int) -> np.ndarray:

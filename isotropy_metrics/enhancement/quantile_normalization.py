@@ -8,8 +8,8 @@ import numpy as np
 
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.enhancement._enhancement import Enhancement
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.statistics import RowSample, RowStatistics
+from isotropy_metrics.whole_number import whole_number
 
 OUTPUTS = ("uniform", "normal")
 

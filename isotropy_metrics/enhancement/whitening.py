@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from isotropy_metrics.enhancement._affine_enhancement import InvertibleEnhancement
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.enhancement.ledoit_wolf import ledoit_wolf_shrinkage
 from isotropy_metrics.statistics import Moments, RowStatistics
+from isotropy_metrics.statistics.principal_axes import principal_axes
+from isotropy_metrics.whole_number import whole_number
 
 METHODS = ("pca", "zca", "cholesky", "pca_cor", "zca_cor")
 TRUNCATING = ("pca", "pca_cor")
@@ -117,7 +118,7 @@ class Whitening(InvertibleEnhancement):
         shrinkage = self.shrinkage or 0.0
         if self.shrinkage == "ledoit_wolf":
             shrinkage = ledoit_wolf_shrinkage(statistics)
-        variances, axes = _principal_axes(covariance)
+        variances, axes = principal_axes(covariance)
         shrunk = (1 - shrinkage) * variances + shrinkage * mean_variance
         if self.eps == "auto":
             eps = _eps_for(self.target_isoscore, variances[:n_components], shrunk[:n_components], mean_variance)
@@ -178,14 +179,6 @@ def _degrees_of_freedom(moments: Moments) -> float:
     return moments.weight_sum * (1 - 1 / moments.effective_n_rows)
 
 
-def _principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, largest first, and eigenvectors as columns, the largest entry of each positive."""
-    values, axes = np.linalg.eigh(covariance)
-    values, axes = np.clip(values[::-1], 0, None), axes[:, ::-1]
-    largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]
-    return values, axes * np.sign(largest)
-
-
 def _precision(moments: Moments) -> float:
     """The share of the largest eigenvalue that rounding alone can leave of a direction without variance."""
     return 1e-6 if moments.n_single_rows else moments.n_features * float(np.finfo(np.float64).eps)
@@ -201,7 +194,7 @@ def _whitener(method: str, variances: np.ndarray, axes: np.ndarray) -> np.ndarra
         return np.linalg.cholesky((axes / variances) @ axes.T)
     covariance = (axes * variances) @ axes.T
     scale = np.sqrt(np.diagonal(covariance))
-    values, vectors = _principal_axes(covariance / np.outer(scale, scale))
+    values, vectors = principal_axes(covariance / np.outer(scale, scale))
     matrix = vectors / np.sqrt(values) / scale[:, None]
     return matrix if method == "pca_cor" else matrix @ vectors.T
 

@@ -111,7 +111,7 @@ class _Products:
         n, d = rows.shape
         mean = rows.mean(axis=0, dtype=np.float64)
         largest = max((rows.max(axis=0) - mean).max(), (mean - rows.min(axis=0)).max())
-        scale = 2.0 ** -np.frexp(largest)[1]
+        scale = 2.0 ** -max(np.frexp(largest)[1], -1000)  # of subnormal numbers the inverse overflows
         self.rows = np.empty((n, d), dtype)
         self.squares = np.empty(n, dtype)
         self.block_rows = max(BLOCK_ENTRIES // n, 1)

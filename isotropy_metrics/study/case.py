@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.measures import Measure
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE, Checkpoint
 from isotropy_metrics.study.spaces.token_space import TokenSpace, token_space
 from isotropy_metrics.study.tasks import Task
+from isotropy_metrics.whole_number import whole_number
 
 N_FITTING_ITEMS = 1000
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from isotropy_metrics.enhancement._whole_number import whole_number
 from isotropy_metrics.hidden_states import checked_layers
 from isotropy_metrics.measures import Measure, find_measures
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
@@ -27,6 +26,7 @@ from isotropy_metrics.study.study_results import RESULTS_FILE, StudyResults
 from isotropy_metrics.study.tasks import STSB, Task, load_task, task_name
 from isotropy_metrics.study.training.fine_tuning import fine_tune
 from isotropy_metrics.whole_file import whole_folder
+from isotropy_metrics.whole_number import whole_number
 
 FINETUNED = "finetuned"
 

@@ -64,10 +64,20 @@ def neighborhood_overlap(pairs: PairSample, *, k: int = 10) -> dict[str, float]:
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    neighbors = np.concatenate([space.neighbors(k)[1] for space in pairs.spaces], axis=1)
-    neighbors.sort(axis=1)
-    common = (neighbors[:, 1:] == neighbors[:, :-1]).sum(axis=1)
+    common = common_neighbors(pairs, k)
     return {
-        "neighborhood_overlap": float(np.mean(common / (2 * k - common))),
+        "neighborhood_overlap": float(np.mean(jaccard_index(common, k))),
         "mutual_knn": float(np.mean(common / k)),
     }
+
+
+def common_neighbors(pairs: PairSample, k: int) -> np.ndarray:
+    """|A ∩ B| of every row, (n_samples,): how many of its k nearest neighbours it has in both spaces."""
+    neighbors = np.concatenate([space.neighbors(k)[1] for space in pairs.spaces], axis=1)
+    neighbors.sort(axis=1)
+    return (neighbors[:, 1:] == neighbors[:, :-1]).sum(axis=1)
+
+
+def jaccard_index(common: np.ndarray, k: int) -> np.ndarray:
+    """|A ∩ B| / |A ∪ B| of sets of k that have so many in common."""
+    return common / (2 * k - common)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isotropy_metrics.statistics.principal_axes import principal_axes
 from isotropy_metrics.study.case import StudyCase
 from isotropy_metrics.study.experiments._experiment import Experiment, Outcome, Table
 from isotropy_metrics.study.report.figures import COLORS, LABELS, MARKERS, panel
@@ -51,7 +52,7 @@ class PrincipalDirections:
     def of(cls, space: TokenSpace) -> PrincipalDirections:
         """Of the tokens of its highest layer."""
         moments = space.moments(space.layer)
-        return cls(moments.mean, np.linalg.eigh(moments.scatter)[1][:, ::-1])
+        return cls(moments.mean, principal_axes(moments.scatter)[1])
 
     def coordinates(self, rows: np.ndarray) -> np.ndarray:
         """Rows less the mean, on the directions."""

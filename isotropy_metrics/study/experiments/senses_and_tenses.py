@@ -16,6 +16,7 @@ from isotropy_metrics.study.resampling import ratio, resampled_counts, with_limi
 from isotropy_metrics.study.spaces.checkpoint import AFTER, BEFORE
 from isotropy_metrics.study.treatments.token_treatments import TREATMENTS, token_treatments, treatments_protocol
 from isotropy_metrics.study.treatments.treatment import BASELINE, CLUSTER_BASED
+from isotropy_metrics.views import principal_projection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,9 +110,7 @@ def _over_words(of_words: np.ndarray, counts: np.ndarray) -> dict[str, float]:
 
 def _points(vectors: np.ndarray, rows: np.ndarray, table: AnnotatedWords) -> list[dict[str, Any]]:
     """The occurrences of one word on their first two principal directions."""
-    centered = vectors - vectors.mean(axis=0)
-    left, lengths, _ = np.linalg.svd(centered, full_matrices=False)
-    x, y = (left * lengths)[:, :2].T
+    x, y = principal_projection(vectors).coordinates.T
     return [
         {"sense": table.senses[row], "tense": table.tenses[row], "x": float(x[i]), "y": float(y[i])}
         for i, row in enumerate(rows)

@@ -20,6 +20,7 @@ from isotropy_metrics.study.spaces.token_space import TokenSpace
 from isotropy_metrics.study.spaces.word_tokens import has_letters, plain_word
 from isotropy_metrics.study.treatments.token_treatments import TREATMENTS, token_treatments, treatments_protocol
 from isotropy_metrics.study.treatments.treatment import BASELINE, CLUSTER_BASED
+from isotropy_metrics.views import principal_projection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,12 +147,8 @@ def run(case: StudyCase) -> Outcome:
 
 def _principal_scores(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates of all rows on their top principal directions in float64, and the shares of variance of these."""
-    centered = rows.astype(np.float64)
-    centered -= centered.mean(axis=0)
-    eigenvalues, vectors = np.linalg.eigh(centered.T @ centered)
-    top = vectors[:, ::-1][:, : max(*EXPLAINED_BY, N_DIRECTIONS)]
-    top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
-    return centered @ top, (eigenvalues[::-1] / eigenvalues.sum())[: top.shape[1]]
+    projection = principal_projection(rows.astype(np.float64), max(*EXPLAINED_BY, N_DIRECTIONS))
+    return projection.coordinates, projection.shares
 
 
 def _correlations(

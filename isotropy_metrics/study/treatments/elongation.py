@@ -9,6 +9,7 @@ import numpy as np
 
 from isotropy_metrics.measures import measure
 from isotropy_metrics.statistics import Moments
+from isotropy_metrics.statistics.principal_axes import principal_axes
 from isotropy_metrics.study.treatments.partition_function import isotropy_without_top
 
 COUNTS = ("participation_ratio", "explained_variance", "elongated_directions")
@@ -33,8 +34,8 @@ class Elongation:
         """Of rows (n_rows, n_features), with their own mean and principal directions."""
         centered = rows.astype(np.float64)
         centered -= centered.mean(axis=0)
-        variances, axes = np.linalg.eigh(centered.T @ centered / len(centered))
-        projections = centered @ axes[:, ::-1]
+        variances, axes = principal_axes(centered.T @ centered / len(centered))
+        projections = centered @ axes
         scale = np.sqrt(variances.mean()) or 1.0
         return cls(isotropy_without_top(projections), isotropy_without_top(projections / scale))
 
