@@ -47,6 +47,7 @@ def load_model(
     *,
     revision: str | None = None,
     device: str | torch.device | None = None,
+    trusted: bool = True,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Returns a model and its tokenizer from a path, a Hub id, or a model that is already loaded.
 
@@ -56,6 +57,8 @@ def load_model(
         revision: branch, tag or commit on the Hub, for what is loaded here.
         device: where the model goes. `None`: a model loaded here goes to cuda or mps if there is one, else it stays on
             the CPU; a model object stays where it is.
+        trusted: False for a model that a stranger has chosen: weights in .safetensors only, no code of its own, and
+            no question whether to run it.
 
     Raises:
         OSError: a path or Hub id cannot be loaded; chained from the original error.
@@ -71,7 +74,8 @@ def load_model(
     else:
         origin = tokenizer if isinstance(tokenizer, (str, os.PathLike)) else None
     if named:
-        model = _from_pretrained(transformers.AutoModel, "model", model, revision)
+        options = {} if trusted else {"use_safetensors": True, "trust_remote_code": False}
+        model = _from_pretrained(transformers.AutoModel, "model", model, revision, **options)
         if device is None and torch.cuda.is_available():
             device = "cuda"
         elif device is None and torch.backends.mps.is_available():
@@ -84,7 +88,8 @@ def load_model(
         raise ValueError(f"this {type(model).__name__} does not say where it was loaded from: pass tokenizer=")
     if origin is not None:
         try:
-            tokenizer = _from_pretrained(transformers.AutoTokenizer, "tokenizer", origin, revision)
+            options = {} if trusted else {"trust_remote_code": False}
+            tokenizer = _from_pretrained(transformers.AutoTokenizer, "tokenizer", origin, revision, **options)
         except OSError as error:
             if named or tokenizer is not None:
                 raise
@@ -352,12 +357,12 @@ def resolved_layers(layers: list[int] | None, last: int) -> list[int]:
     return list(range(last + 1)) if layers is None else [layer % (last + 1) for layer in layers]
 
 
-def _from_pretrained(auto_class, what: str, name, revision):
+def _from_pretrained(auto_class, what: str, name, revision, **options):
     path = os.fspath(name)
     if not os.path.isdir(path) and (path.startswith((".", "~", os.sep)) or path.count("/") > 1):
         raise OSError(f"cannot load the {what}: there is no folder {path!r}")
     try:
-        return auto_class.from_pretrained(name, revision=revision)
+        return auto_class.from_pretrained(name, revision=revision, **options)
     except ImportError:
         raise
     except Exception as error:  # a bad file raises whatever its reader raises

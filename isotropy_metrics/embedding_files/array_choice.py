@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.limits import Limits
 from isotropy_metrics.embedding_files.stored_array import StoredArray
 
 REMEDY = {
@@ -17,7 +19,7 @@ REMEDY = {
 }
 
 
-def open_arrays(path: Path, arrays: dict[str, StoredArray], columns: Columns) -> EmbeddingFile:
+def open_arrays(path: Path, arrays: dict[str, StoredArray], columns: Columns, limits: Limits) -> EmbeddingFile:
     """The embeddings among these arrays, with the ids that go with them."""
     for name in [columns.embeddings, *columns.beside]:
         if name is not None and name not in arrays:
@@ -33,6 +35,8 @@ def open_arrays(path: Path, arrays: dict[str, StoredArray], columns: Columns) ->
             raise ValueError(
                 f"{path}: array {other!r} must have shape {outer} to match {name!r}, got {arrays[other].shape}"
             )
+        limits.check(path, text_bytes=arrays[other].n_bytes_in_memory)
+    limits.check(path, n_rows=math.prod(outer), n_features=chosen.shape[-1], n_values=math.prod(chosen.shape))
     length = outer[1] if len(outer) == 2 else 1
 
     def read(batch_rows: int) -> Iterator[Batch]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -68,23 +70,64 @@ def vectors(column: pa.Array, name: str, first_row: int, n_features: int | None)
 def numbers(column: pa.Array, name: str, first_row: int) -> np.ndarray:
     """A column of one number per row, (n,)."""
     if not is_number(column.type):
-        raise ValueError(f"{name} holds {column.type}, one number per row is needed")
+        kind = getattr(column.type, "value_type", column.type)  # text of Parquet is read as numbers of a dictionary
+        raise ValueError(f"{name} holds {kind}, one number per row is needed")
     _check_complete(column, name, first_row)
     return column.to_numpy(zero_copy_only=False)
 
 
-def ids(column: pa.Array, name: str, first_row: int) -> np.ndarray:
-    """A column of text or whole numbers, (n,)."""
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    import pyarrow.types as types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def is_id(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds one text, number or truth value per row."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return is_text(kind) or is_number(kind) or types.is_boolean(kind)
+
+
+def ids(
+    column: pa.Array, name: str, first_row: int, limits: Limits = NO_LIMITS, may_be_missing: bool = False
+) -> np.ndarray:
+    """A column of text or whole numbers, (n,); what is missing, if it may be, is None in text and NaN in numbers."""
     import pyarrow as pa
 
+    if not is_id(column.type):
+        raise ValueError(f"{name} holds {column.type}, text or whole numbers are needed")
+    if may_be_missing:
+        column.validate(full=True)
+    else:
+        _check_complete(column, name, first_row)
+    if limits.any:
+        limits.check(name, text_bytes=_text_bytes(column))
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = column.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    if not (is_text or is_number(kind) or pa.types.is_boolean(kind)):
-        raise ValueError(f"{name} holds {kind}, text or whole numbers are needed")
-    _check_complete(column, name, first_row)
     return column.to_numpy(zero_copy_only=False)
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """Bytes of a column of text when each row has its own."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_dictionary(column.type):
+        if not is_text(column.type.value_type):
+            return 0
+        lengths = compute.binary_length(column.dictionary.cast(pa.large_string())).take(column.indices)
+    elif pa.types.is_string_view(column.type):  # views of 16 bytes, which begin with the length
+        views = np.frombuffer(column.buffers()[1], "<i4").reshape(-1, 4)
+        return int(views[column.offset : column.offset + len(column), 0].sum(dtype=np.int64))
+    elif is_text(column.type):
+        lengths = compute.binary_length(column)
+    else:
+        return 0
+    return compute.sum(lengths.cast(pa.int64())).as_py() or 0
 
 
 def _from_json(column: pa.Array, name: str, first_row: int) -> pa.Array:

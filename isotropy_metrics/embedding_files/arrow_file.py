@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isotropy_metrics.embedding_files.arrow_messages import check_messages
 from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
 from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ CONTINUATION = b"\xff\xff\xff\xff"
 """Before every message of a stream."""
 
 
-def open_arrow(path: Path, columns: Columns) -> EmbeddingFile:
+def open_arrow(path: Path, columns: Columns, limits: Limits) -> EmbeddingFile:
     """An IPC file or stream; a record batch that is compressed is decompressed as a whole."""
-    return _open_parts(path, [path], columns)
+    return open_table(arrow_table(path, [path], limits), columns)
 
 
 def open_datasets_folder(path: Path, columns: Columns, split: str | None) -> EmbeddingFile:
@@ -44,7 +46,7 @@ def open_datasets_folder(path: Path, columns: Columns, split: str | None) -> Emb
     missing = [part for part in parts if not part.is_file()]
     if missing or not parts:
         raise ValueError(f"{path} lacks the file {missing[0].name!r}" if missing else f"{path} holds no rows")
-    return _open_parts(path, parts, columns)
+    return open_table(arrow_table(path, parts, NO_LIMITS), columns)
 
 
 def _facts(path: Path, name: str) -> Any:
@@ -54,7 +56,8 @@ def _facts(path: Path, name: str) -> Any:
         raise ValueError(f"{path} is damaged: it has no {name!r}") from error
 
 
-def _open_parts(path: Path, parts: list[Path], columns: Columns) -> EmbeddingFile:
+def arrow_table(path: Path, parts: list[Path], limits: Limits) -> Table:
+    """The table in the files `parts` of `path`, one after the other."""
     import_pyarrow(path)
 
     def read(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -63,8 +66,10 @@ def _open_parts(path: Path, parts: list[Path], columns: Columns) -> EmbeddingFil
                 yield from _record_batches(part, names, batch_rows)
 
     with errors_of(path):
+        for part in parts if limits.any else []:
+            check_messages(part, _stream(_map(part)), limits)
         schema = _reader(_map(parts[0])).schema
-    return open_table(Table(path, schema, None, read), columns)
+    return Table(path, schema, None, read, limits=limits)
 
 
 def _record_batches(part: Path, names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -86,7 +91,15 @@ def _map(part: Path) -> mmap.mmap:
 
 
 def _reader(mapped: mmap.mmap, fields: list[int] | None = None) -> pa.RecordBatchStreamReader:
-    """A file is a stream between two magics: as a stream it is read without copies, whichever its fields."""
+    """The batches of a file or stream, without copies, whichever their fields."""
+    import pyarrow as pa
+
+    options = pa.ipc.IpcReadOptions(included_fields=fields or [])
+    return pa.ipc.open_stream(pa.BufferReader(_stream(mapped)), options=options)
+
+
+def _stream(mapped: mmap.mmap) -> pa.Buffer:
+    """A file is a stream between two magics."""
     import pyarrow as pa
 
     buffer = pa.py_buffer(mapped)
@@ -96,4 +109,4 @@ def _reader(mapped: mmap.mmap, fields: list[int] | None = None) -> pa.RecordBatc
         buffer = buffer.slice(8)
     elif mapped[:4] != CONTINUATION:
         raise pa.ArrowInvalid("it is neither an Arrow file nor an Arrow stream")
-    return pa.ipc.open_stream(pa.BufferReader(buffer), options=pa.ipc.IpcReadOptions(included_fields=fields or []))
+    return buffer

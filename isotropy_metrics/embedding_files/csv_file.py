@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotropy_metrics.embedding_files.arrow_columns import is_number
 from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile
+from isotropy_metrics.embedding_files.limits import Limits
 from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
 
 if TYPE_CHECKING:
@@ -23,12 +24,17 @@ MISSING = ["", "NA", "N/A", "null", "NULL", "None"]
 """NaN is not among them: it is a number, if a bad one."""
 
 
-def open_csv(path: Path, columns: Columns) -> EmbeddingFile:
+def open_csv(path: Path, columns: Columns, limits: Limits) -> EmbeddingFile:
     """A .csv or .tsv file in UTF-8, with or without a line of names."""
+    return open_table(csv_table(path, columns, limits), columns)
+
+
+def csv_table(path: Path, columns: Columns, limits: Limits) -> Table:
+    """The table in a .csv or .tsv file; its first block tells the types."""
     import_pyarrow(path)
     import pyarrow as pa
 
-    headless = _begins_with_numbers(path)
+    headless = _begins_with_numbers(path, limits)
     with errors_of(path), _open(path, headless) as reader:
         guessed = reader.schema
         first = next((records for records in reader if len(records)), None)
@@ -45,7 +51,7 @@ def open_csv(path: Path, columns: Columns) -> EmbeddingFile:
         with errors_of(path), _open(path, headless, include_columns=names, column_types=kinds) as reader:
             yield from reader
 
-    return open_table(Table(path, guessed, None, read, json_columns), columns)
+    return Table(path, guessed, None, read, json_columns, limits)
 
 
 def _kind_to_read(guessed: pa.DataType, is_id: bool) -> pa.DataType:
@@ -68,7 +74,7 @@ def _open(path: Path, headless: bool, **convert: Any) -> pa.csv.CSVStreamingRead
     )
 
 
-def _begins_with_numbers(path: Path) -> bool:
+def _begins_with_numbers(path: Path, limits: Limits) -> bool:
     """Whether the first line is data; 0, 1, 2, ... are the names that pandas gives."""
     with open(path, "rb") as file:
         line = file.readline(BLOCK_BYTES)
@@ -78,6 +84,9 @@ def _begins_with_numbers(path: Path) -> bool:
         raise ValueError(f"{path} is not text in UTF-8: {error}") from error
     if "\0" in text:
         raise ValueError(f"{path} is not text: its first line holds zero bytes")
+    if len(line) == BLOCK_BYTES:
+        raise ValueError(f"{path} has a first line of more than {BLOCK_BYTES:,} bytes, which is not read")
+    limits.check(path, n_columns=text.count(DELIMITERS[path.suffix.lower()]) + 1)
     fields = [field.strip().strip('"') for field in text.rstrip("\r\n").split(DELIMITERS[path.suffix.lower()])]
     return all(map(_is_number, fields)) and fields != [str(i) for i in range(len(fields))]
 

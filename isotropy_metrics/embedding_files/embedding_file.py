@@ -39,6 +39,7 @@ class Columns:
     """Names of the columns or arrays that play a part; None for those that play none.
 
     `embeddings` is None where the file is to tell: it then must have one column, or one array, that can be it.
+    `may_be_missing` says whether the ids of single rows may be missing in a table.
     """
 
     embeddings: str | None = None
@@ -47,6 +48,7 @@ class Columns:
     sentences: str | None = None
     weight: str | None = None
     mask: str | None = None
+    may_be_missing: bool = False
 
     @property
     def ids(self) -> dict[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from isotropy_metrics.embedding_files.arrow_file import open_arrow, open_datasets_folder
 from isotropy_metrics.embedding_files.csv_file import open_csv
 from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile
+from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
 from isotropy_metrics.embedding_files.npy_file import open_npy, open_npz
 from isotropy_metrics.embedding_files.parquet_file import open_parquet
 from isotropy_metrics.embedding_files.safetensors_file import open_safetensors
@@ -36,6 +39,8 @@ def open_embeddings(
     weight: str | None = None,
     mask: str | None = None,
     split: str | None = None,
+    may_be_missing: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> EmbeddingFile:
     """Open a file of embeddings, or a folder that `datasets` saved, and check all that its header tells.
 
@@ -49,6 +54,8 @@ def open_embeddings(
         weight: column or array that holds their weights.
         mask: array of 0 and 1, (batch, length), for embeddings (batch, length, n_features); ids then have its shape.
         split: of a folder that holds several.
+        may_be_missing: whether ids of single rows may be missing in a table: None in text, NaN in numbers.
+        limits: of one file, for files of strangers; a file that asks for more is refused before memory is spent.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,11 +63,24 @@ def open_embeddings(
         ImportError: a library that the format needs is missing; the message says how to install it.
     """
     path = Path(path)
-    columns = Columns(column, references, words, sentences, weight, mask)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
+    columns = Columns(column, references, words, sentences, weight, mask, may_be_missing)
     if path.is_dir():
         return open_datasets_folder(path, columns, split)
+    if split is not None and path.exists():
+        raise ValueError(f"{path} is one file and has no splits: leave out {split!r}")
+    file = FORMATS[extension_of(path, limits)](path, columns, limits)
+    limits.check(path, n_features=file.n_features, n_values=file.n_features * (file.n_rows or 0))
+    return replace(file, read=partial(_counted, file, limits)) if limits.any else file
+
+
+def extension_of(path: Path, limits: Limits) -> str:
+    """The extension that tells the format of a file, after everything that can be told without reading it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_embeddings`.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
     extension = path.suffix.lower()
     if extension in PICKLES:
         raise ValueError(
@@ -68,13 +88,21 @@ def open_embeddings(
         )
     if extension not in FORMATS:
         raise ValueError(f"{path} has none of the extensions that are read: {', '.join(FORMATS)}")
-    if split is not None:
-        raise ValueError(f"{path} is one file and has no splits: leave out {split!r}")
     if not path.is_file():
         raise ValueError(f"{path} is neither a file nor a folder")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty: it has 0 bytes")
-    return FORMATS[extension](path, columns)
+    limits.check(path, n_bytes=path.stat().st_size)
+    return extension
+
+
+def _counted(file: EmbeddingFile, limits: Limits, batch_rows: int) -> Iterator[Batch]:
+    """The batches of a file whose header could not tell, or did not tell the truth, how many rows there are."""
+    n_rows = 0
+    for batch in file.read(batch_rows):
+        n_rows += len(batch)
+        limits.check(file.path, n_rows=n_rows, n_values=n_rows * file.n_features)
+        yield batch
 
 
 def read_batches(path: str | Path, *, batch_rows: int | None = None, **columns: str | None) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ class StoredArray:
         """Size of its numbers in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def n_bytes_in_memory(self) -> int:
+        """Size of its numbers or texts when they are read: numpy needs four bytes for a character of text."""
+        return self.n_bytes * (4 if self.dtype.kind == "S" else 1)
+
     def blocks(self, n: int) -> Iterator[np.ndarray]:
         """The array in blocks of n along its first axis, in C order."""
         length, *inner = self.shape
@@ -67,8 +73,14 @@ class StoredArray:
         if self.kind == BFLOAT16:
             return (np.array(block, dtype=np.uint32, order="C") << 16).view(np.float32)
         if self.dtype.kind == "S":
-            return np.char.decode(np.array(block), "utf-8")
-        return np.array(block, dtype=self.dtype.newbyteorder("="), order="C")
+            try:
+                return np.char.decode(np.array(block), "utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{self.path} holds text that is not UTF-8: {error}") from error
+        block = np.array(block, dtype=self.dtype.newbyteorder("="), order="C")
+        if self.dtype.kind == "U" and self.dtype.itemsize and block.view(np.uint32).max(initial=0) > sys.maxunicode:
+            raise ValueError(f"{self.path} is damaged: it holds text with characters that there are not")
+        return block
 
     def __str__(self) -> str:
         return f"{self.shape} {self.kind or self.dtype}"

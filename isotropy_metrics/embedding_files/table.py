@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isotropy_metrics.embedding_files.arrow_columns import ids, is_number, is_vector, numbers, vectors
 from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,7 @@ class Table:
         n_rows: number of rows; None where only reading tells it.
         read: gives record batches of these columns, of so many rows each where the format allows it.
         json_columns: columns of text that hold JSON lists.
+        limits: of what is read.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Table:
     n_rows: int | None
     read: Callable[[list[str], int], Iterator[pa.RecordBatch]]
     json_columns: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
 
     def is_vector(self, name: str) -> bool:
         """Whether this column holds one vector per row."""
@@ -62,7 +65,19 @@ def errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[0]
+        if "straddl" in reason:
+            reason = "it has a line that is too long, or a quotation mark that is not closed"
+        raise ValueError(f"{path} cannot be read: {reason}") from error
+
+
+def check_table(table: Table) -> None:
+    """Raise ValueError if the table is beyond its limits, or its columns have not a name each."""
+    names = table.schema.names
+    table.limits.check(table.path, n_columns=len(names), n_rows=table.n_rows or 0)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{table.path} has more than one column named {twice[0]!r}")
 
 
 def open_table(table: Table, columns: Columns) -> EmbeddingFile:
@@ -73,9 +88,7 @@ def open_table(table: Table, columns: Columns) -> EmbeddingFile:
     for name in [columns.embeddings, *columns.beside]:
         if name is not None and name not in names:
             raise ValueError(f"{table.path} has no column {name!r}, it has: {listed(map(repr, names))}")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"{table.path} has more than one column named {twice[0]!r}")
+    check_table(table)
     features = _feature_columns(table, columns)
     first = next((batch for batch in _batches(table, features, columns, None, batch_rows=1) if len(batch)), None)
     if first is None:
@@ -143,12 +156,15 @@ def _batch(
     first_row: int,
     n_features: int | None,
 ) -> Batch:
-    def read(kind: Callable[..., np.ndarray], name: str, *more: int | None) -> np.ndarray:
+    def read(kind: Callable[..., np.ndarray], name: str, *more: Any) -> np.ndarray:
         return kind(records.column(name), f"column {name!r} of {table.path}", first_row, *more)
+
+    def read_ids(name: str) -> np.ndarray:
+        return read(ids, name, table.limits, columns.may_be_missing)
 
     if table.is_vector(features[0]):
         rows = read(vectors, features[0], n_features)
     else:
         rows = np.column_stack([read(numbers, name) for name in features])
     weight = None if columns.weight is None else read(numbers, columns.weight).astype(np.float64)
-    return Batch(rows, {own: read(ids, name) for own, name in columns.ids.items()}, weight)
+    return Batch(rows, {own: read_ids(name) for own, name in columns.ids.items()}, weight)
