@@ -46,13 +46,30 @@ Points = dict[float, float]
 """Value by step."""
 
 
-class _Panel(NamedTuple):
+class Panel(NamedTuple):
+    """What is seen in one picture of a run.
+
+    Attributes:
+        title: what it shows, of which probe, and the value to compare with.
+        quantity: what is counted upwards.
+        lines: points by layer, None for the last one; or by key of the log.
+        is_of_layers: whether they are by layer.
+        reference: what an isotropic space, or the same space again, has; None where that is no number.
+        reference_name: which of the two.
+    """
+
     title: str
+    quantity: str
     lines: dict[str | int | None, Points]
-    """By layer, or by key."""
     is_of_layers: bool
     reference: float | None = None
-    """What an isotropic space, or the same space again, has."""
+    reference_name: str = ""
+
+    def label_of(self, line: str | int | None) -> str:
+        """What a reader calls one of the lines."""
+        if not self.is_of_layers:
+            return str(line).replace("_", " ")
+        return "last layer" if line is None else f"layer {line}"
 
 
 def load_history(path: str | Path) -> list[dict[str, Any]]:
@@ -99,27 +116,82 @@ def draw_training_curves(
         ValueError: no isotropy in the history, or not the measure or the probe that was asked for.
     """
     by_step = entries_by_step(history)
+    panels = training_panels(by_step, measures, probe=probe)
+    layers = sorted({layer for panel in panels if panel.is_of_layers for layer in panel.lines if layer is not None})
+    n_probes = len({each for _, each in geometry_points(by_step)}) if probe is None else 1
+    n_columns = min(COLUMNS.get(n_probes, MOST_COLUMNS), len(panels))
+    return _draw(panels, layers, alarm_steps(by_step), n_columns)
+
+
+def training_panels(
+    by_step: dict[float, dict[str, Any]],
+    measures: str | Sequence[str] | None = None,
+    *,
+    probe: str | None = None,
+) -> list[Panel]:
+    """What `draw_training_curves` draws, as numbers: a panel per measure, then the drift, then the task.
+
+    Args:
+        by_step: what `entries_by_step` gave.
+        measures: see `draw_training_curves`, as for
+        probe: the name of one probe.
+
+    Returns:
+        The panels, in order. Values that are missing or not finite are NaN.
+
+    Raises:
+        ValueError: see `draw_training_curves`.
+
+    Example:
+        >>> history = [{"step": step, "eval_layer_1/isoscore": 0.5 - step / 100} for step in (0, 10)]
+        >>> (panel,) = training_panels(entries_by_step(history))
+        >>> panel.title, panel.reference, panel.lines
+        ('isoscore (isotropic: 1)', 1.0, {1: {0.0: 0.5, 10.0: 0.4}})
+    """
     geometry = geometry_points(by_step)
     if not geometry:
         raise ValueError(
             "this history has no isotropy in it: add trainer_callbacks.IsotropyCallback to the Trainer before training"
         )
-    panels = _geometry_panels(geometry, measures, probe) + _task_panels(by_step)
-    layers = sorted({layer for panel in panels if panel.is_of_layers for layer in panel.lines if layer is not None})
-    alarms = [step for step, entry in by_step.items() if _number(entry.get(ALARM_KEY)) > 0]
-    n_probes = len({each for _, each in geometry}) if probe is None else 1
-    return _draw(panels, layers, alarms, n_columns=min(COLUMNS.get(n_probes, MOST_COLUMNS), len(panels)))
+    return _geometry_panels(geometry, measures, probe) + _task_panels(by_step)
+
+
+def alarm_steps(by_step: dict[float, dict[str, Any]]) -> list[float]:
+    """The steps of the evaluations at which a collapse alarm was raised.
+
+    Example:
+        >>> alarm_steps({10.0: {"eval_isotropy_alarm": 0}, 20.0: {"eval_isotropy_alarm": 1}})
+        [20.0]
+    """
+    return [step for step, entry in by_step.items() if _number(entry.get(ALARM_KEY)) > 0]
+
+
+def parse_history(state: bytes, name: str | Path) -> list[dict[str, Any]]:
+    """The `log_history` in the bytes of a trainer_state.json.
+
+    Args:
+        state: the bytes.
+        name: what errors call them.
+
+    Raises:
+        ValueError: it is not what a Trainer saves.
+
+    Example:
+        >>> parse_history(b'{"log_history": [{"step": 1, "loss": 0.5}]}', "trainer_state.json")
+        [{'step': 1, 'loss': 0.5}]
+    """
+    try:
+        content = json.loads(state.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON: it was cut short or altered") from error
+    history = content.get("log_history") if isinstance(content, dict) else None
+    if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
+        raise ValueError(f"{name} has no log_history: pass the {STATE_FILE} that a transformers Trainer saved")
+    return history
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: it was cut short or altered") from error
-    history = state.get("log_history") if isinstance(state, dict) else None
-    if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
-        raise ValueError(f"{path} has no log_history: pass the {STATE_FILE} that a transformers Trainer saved")
-    return history
+    return parse_history(path.read_bytes(), path)
 
 
 def _number_of(checkpoint: Path) -> int:
@@ -168,7 +240,7 @@ def _geometry_panels(
     geometry: dict[tuple[str, str | None], dict[int | None, Points]],
     measures: str | Sequence[str] | None,
     probe: str | None,
-) -> list[_Panel]:
+) -> list[Panel]:
     probes = sorted({each for _, each in geometry}, key=lambda each: each or "")
     if probe is not None and probe not in probes:
         known = ", ".join(each for each in probes if each is not None)
@@ -202,12 +274,13 @@ def chosen_names(present: Iterable[str], measures: str | Sequence[str] | None) -
     return list(dict.fromkeys(chosen))
 
 
-def _geometry_panel(name: str, probe: str | None, lines: dict[int | None, Points]) -> _Panel:
+def _geometry_panel(name: str, probe: str | None, lines: dict[int | None, Points]) -> Panel:
     fact, word = fact_of(name)
     reference = fact if isinstance(fact, float) else None
     where = "" if probe is None else f", {probe}"
     note = "" if fact is None else f" ({word}: {text_of(fact)})"
-    return _Panel(f"{name.replace('_', ' ')}{where}{note}", lines, is_of_layers=True, reference=reference)
+    quantity = name.replace("_", " ")
+    return Panel(f"{quantity}{where}{note}", quantity, lines, True, reference, word)
 
 
 def fact_of(name: str) -> tuple[float | OfDimension | None, str]:
@@ -245,11 +318,11 @@ def task_points(by_step: dict[float, dict[str, Any]]) -> dict[str, dict[str, Poi
     return {title: lines for title, lines in points.items() if lines}
 
 
-def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[_Panel]:
-    return [_Panel(title, lines, is_of_layers=False) for title, lines in task_points(by_step).items()]
+def _task_panels(by_step: dict[float, dict[str, Any]]) -> list[Panel]:
+    return [Panel(title, title, lines, is_of_layers=False) for title, lines in task_points(by_step).items()]
 
 
-def _draw(panels: Sequence[_Panel], layers: Sequence[int], alarms: Sequence[float], n_columns: int) -> Figure:
+def _draw(panels: Sequence[Panel], layers: Sequence[int], alarms: Sequence[float], n_columns: int) -> Figure:
     """matplotlib without pyplot, so that nothing global changes."""
     import numpy as np
     from matplotlib import colormaps
@@ -276,7 +349,7 @@ def _draw(panels: Sequence[_Panel], layers: Sequence[int], alarms: Sequence[floa
     return figure
 
 
-def _draw_panel(axis: Axes, panel: _Panel, colors: dict[int, Any], alarms: Sequence[float]) -> None:
+def _draw_panel(axis: Axes, panel: Panel, colors: dict[int, Any], alarms: Sequence[float]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25, lw=0.6)
     axis.set_title(panel.title, fontsize=9, pad=12 if alarms else 6)
@@ -286,7 +359,7 @@ def _draw_panel(axis: Axes, panel: _Panel, colors: dict[int, Any], alarms: Seque
         style = {"color": colors.get(name, LINE_COLORS[i % len(LINE_COLORS)]), "lw": 1.2, "ms": 2.5}
         if name is not None and name == last:
             style |= {"lw": 2.2, "ms": 4}
-        axis.plot(list(points), list(points.values()), "o-", label=_label(name, panel), **style)
+        axis.plot(list(points), list(points.values()), "o-", label=panel.label_of(name), **style)
     low, high = axis.get_ylim()
     if panel.reference is not None and low <= panel.reference <= high:
         axis.axhline(panel.reference, ls=":", color="gray", lw=1.2, zorder=1)
@@ -296,12 +369,6 @@ def _draw_panel(axis: Axes, panel: _Panel, colors: dict[int, Any], alarms: Seque
     if alarms:
         at_top = {"transform": axis.get_xaxis_transform(), "clip_on": False, "color": ALARM_COLOR, "ms": 5}
         axis.plot(alarms, [1.02] * len(alarms), "v", label="collapse alarm raised", **at_top)
-
-
-def _label(name: str | int | None, panel: _Panel) -> str:
-    if not panel.is_of_layers:
-        return str(name).replace("_", " ")
-    return "last layer" if name is None else f"layer {name}"
 
 
 def _add_layer_bar(figure: Figure, axes: Sequence[Axes], colors: dict[int, Any]) -> None:
