@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from isotropy_metrics.hidden_states import checked_layers
 from isotropy_metrics.measures import Measure, find_measures
+from isotropy_metrics.noted_warnings import noted_warnings
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 from isotropy_metrics.study.case import StudyCase, StudySettings
 from isotropy_metrics.study.earlier_results import check_data, earlier_results
 from isotropy_metrics.study.experiments import Experiment, Outcome, find_experiments
-from isotropy_metrics.study.noted_warnings import noted_warnings
 from isotropy_metrics.study.opened_case import opened_case
 from isotropy_metrics.study.output_folder import output_folder
 from isotropy_metrics.study.protocol import study_protocol
