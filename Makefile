@@ -1,4 +1,5 @@
-# make demo: install, and run the case study on a real model.   make test: install, and pass the tests.
+# make demo: install, and run the case study on a real model.   make space: install, and open the Space on this machine.
+# make test: install, and pass the tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,10 +8,13 @@ OUTPUT ?= isotropy-demo
 export HF_HUB_OFFLINE = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: demo test bench readme lint clean
+.PHONY: demo space test bench readme lint clean
 
 demo: $(VENV)/study.installed
 	$(BIN)/isotropy-metrics study --output $(OUTPUT) --overwrite
+
+space: $(VENV)/demo.installed
+	$(BIN)/python spaces_demo/app.py
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest

@@ -38,17 +38,17 @@ EXPORT_REQUIRE = [
     "onnxscript>=0.5",
     "onnxruntime>=1.20",
 ]
-DEMO_REQUIRE = [*STUDY_REQUIRE, "gradio>=6.0"]
+DEMO_REQUIRE = [*FILES_REQUIRE, *STUDY_REQUIRE, "gradio[mcp]>=6.0", "plotly>=6.0"]
 TEST_REQUIRE = [
     *EVALUATE_REQUIRE,
     *FILES_REQUIRE,
-    *STUDY_REQUIRE,
+    *DEMO_REQUIRE,
     *EXPORT_REQUIRE,
     "pytest>=8.0",
     "hypothesis>=6.100",
     "IsoScore==2.0.1",
     "scikit-dimension==0.5.0",
-    "gradio>=6.0",
+    "playwright>=1.49",
     "psutil>=5.9",
     "peft>=0.15",
     "tensorboard>=2.18",

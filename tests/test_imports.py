@@ -24,6 +24,7 @@ FLOORS = {
     "isotropy_metrics.cli": 7,
     "isotropy_metrics.__main__": 8,
     "spaces_demo": 9,
+    "isotropy_space": 9,  # in the folder spaces_demo, which is on the path of app.py
 }
 
 
@@ -83,6 +84,7 @@ def test_nothing_imports_upward():
         ("isotropy_metrics.study.training.fine_tuning", "trainer_callbacks", True),
         ("trainer_callbacks.isotropy_callback", "isotropy_metrics.study", False),
         ("spaces_demo.app", "trainer_callbacks.isotropy_callback", True),
+        ("isotropy_metrics.hub_app", "isotropy_space.figures", False),
     ],
 )
 def test_the_floors_are_those_of_the_design(importer, imported, allowed):

@@ -13,10 +13,10 @@ import pytest
 from browser import find_browser, look_at
 from matplotlib import rcParams
 
+from isotropy_metrics.noted_warnings import noted_warnings
 from isotropy_metrics.study import StudyResults, run_study
 from isotropy_metrics.study.experiments import EXPERIMENTS, Experiment, Outcome
 from isotropy_metrics.study.experiments.layers import _changes
-from isotropy_metrics.study.noted_warnings import noted_warnings
 from isotropy_metrics.study.report import report as report_module
 from isotropy_metrics.study.report.figure_files import write_figure
 from isotropy_metrics.study.report.figures import COLORS, make_legible, panel, style

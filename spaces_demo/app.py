@@ -1,0 +1,196 @@
+"""The Space: layout and wiring. What is computed is in isotropy_space/handlers.py, what is said in sentences.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+from isotropy_space import handlers
+from isotropy_space import sentences as say
+from isotropy_space.coloring import COLORINGS, LABELS
+from isotropy_space.limits import MAX_BYTES
+from isotropy_space.one_at_a_time import one_at_a_time, step_by_step
+from isotropy_space.opening import opening
+from isotropy_space.page_errors import in_sentences, steps_in_sentences
+from isotropy_space.palette import PAGE_STYLE
+from isotropy_space.training import MOST_FIGURES, STATE_FILE
+from isotropy_space.widgets import (
+    NARROW,
+    coloring_choice,
+    file_inputs,
+    file_upload,
+    hide_missing,
+    model_inputs,
+    picture,
+    pooling_choice,
+    strength_inputs,
+    table,
+    texts_input,
+    two_file_inputs,
+)
+
+OF_TEXTS = tuple(each for each in COLORINGS if each != LABELS)
+"""Pasted texts have no labels."""
+
+QUEUE = {"max_size": 40, "default_concurrency_limit": 8}
+COMPUTING = {"concurrency_id": "compute", "concurrency_limit": 3}
+
+LAUNCH = {
+    "css": PAGE_STYLE,
+    "theme": gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    "max_file_size": MAX_BYTES,
+    "footer_links": ["api", "settings"],
+    "mcp_server": True,
+}
+
+ALONE = ["28%", "10%", "10%", "10%", "9%", "11%", "22%"]
+BESIDE = ["28%", "11%", "11%", "11%", "11%", "28%"]
+DRIFT = ["28%", "11%", "11%", "10%", "40%"]
+"""Widths of the columns of the tables of measures."""
+
+Components = list[gr.components.Component]
+
+
+def build() -> gr.Blocks:
+    """The page, with the answers for the example."""
+    kept = handlers.KEPT_SECONDS
+    with gr.Blocks(title=say.TITLE, analytics_enabled=False, delete_cache=(kept // 6, kept), fill_width=True) as page:
+        gr.Markdown(say.INTRODUCTION)
+        with gr.Tabs():
+            with gr.Tab(say.LOOK):
+                look_tab(page)
+            with gr.Tab(say.COMPARE):
+                compare_tab(page)
+            with gr.Tab(say.REPAIR):
+                repair_tab(page)
+            with gr.Tab(say.TRAINING):
+                training_tab(page)
+    return page.queue(**QUEUE)
+
+
+def look_tab(page: gr.Blocks) -> None:
+    gr.Markdown(say.LOOK_INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=NARROW):
+            with gr.Tab(say.FILE):
+                of_file = [*file_inputs(), coloring_choice(COLORINGS)]
+                look_at_file = gr.Button(say.LOOK_BUTTON, variant="primary")
+            with gr.Tab(say.TEXTS):
+                of_texts = [texts_input(), *model_inputs(say.MODEL_LABEL, say.LAYER_LABEL)]
+                of_texts += [pooling_choice(), coloring_choice(OF_TEXTS)]
+                look_at_texts = gr.Button(say.LOOK_BUTTON, variant="primary")
+        with gr.Column(scale=2, min_width=NARROW):
+            said, notes, measures = gr.Markdown(), gr.Markdown(), table(say.MEASURES, ALONE)
+            gr.Markdown(say.INTERVALS_NOTE)
+    with gr.Row():
+        pictures = picture(say.COSINES) + picture(say.SPECTRUM)
+    with gr.Row():
+        pictures += picture(say.PROJECTION) + picture(say.DIMENSIONS)
+    outputs = [said, notes, measures, *pictures]
+    wire([look_at_file.click], handlers.look_at_file, of_file, outputs, in_steps=True)
+    wire([look_at_texts.click], handlers.look_at_texts, of_texts, outputs, in_steps=True)
+    open_with(page, "look_at_file", outputs)
+
+
+def compare_tab(page: gr.Blocks) -> None:
+    gr.Markdown(say.COMPARE_INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=NARROW):
+            with gr.Tab(say.FILES):
+                of_files = [*two_file_inputs(), coloring_choice(COLORINGS)]
+                compare_files = gr.Button(say.COMPARE_BUTTON, variant="primary")
+            with gr.Tab(say.MODELS):
+                of_models = [texts_input(), *model_inputs(say.FIRST_MODEL, say.FIRST_LAYER, which=0)]
+                of_models += [*model_inputs(say.SECOND_MODEL, say.SECOND_LAYER), pooling_choice()]
+                of_models += [coloring_choice(OF_TEXTS)]
+                compare_models = gr.Button(say.COMPARE_BUTTON, variant="primary")
+        with gr.Column(scale=2, min_width=NARROW):
+            outputs = [gr.Markdown(), gr.Markdown(), table(say.DRIFT, DRIFT), table(say.MEASURES, BESIDE)]
+    outputs += [table(say.CHANGED)]
+    with gr.Row():
+        outputs += picture(say.COSINES) + picture(say.SPECTRUM)
+    outputs += picture(say.PROJECTION, n_plots=2)
+    wire([compare_files.click], handlers.compare_files, of_files, outputs)
+    wire([compare_models.click], handlers.compare_models, of_models, outputs)
+    open_with(page, "compare_files", outputs)
+
+
+def repair_tab(page: gr.Blocks) -> None:
+    gr.Markdown(say.REPAIR_INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=NARROW):
+            with gr.Tab(say.FILE):
+                of_file = [*strength_inputs(), *file_inputs(), file_upload(say.PAIRS_LABEL, say.PAIRS_NOTE)]
+                repair_file = gr.Button(say.REPAIR_BUTTON, variant="primary")
+                download_file = gr.Button(say.DOWNLOAD_BUTTON)
+            with gr.Tab(say.TEXTS):
+                of_texts = [*strength_inputs(), texts_input(), *model_inputs(say.MODEL_LABEL, say.LAYER_LABEL)]
+                of_texts += [pooling_choice(), file_upload(say.PAIRS_LABEL, say.PAIRS_NOTE)]
+                repair_texts = gr.Button(say.REPAIR_BUTTON, variant="primary")
+                download_texts = gr.Button(say.DOWNLOAD_BUTTON)
+            with gr.Accordion(say.DOWNLOADS, open=False):
+                gr.Markdown(say.DOWNLOADS_NOTE)
+                downloads = [gr.File(label=say.DOWNLOADED, interactive=False), gr.Code(label=say.CODE_LABEL)]
+        with gr.Column(scale=2, min_width=NARROW):
+            outputs = [gr.Markdown(), gr.Markdown(), table(say.MEASURES, BESIDE)]
+            outputs += [gr.Plot(show_label=False, visible=False), table(say.SCORES)]
+    with gr.Row():
+        outputs += picture(say.COSINES) + picture(say.SPECTRUM)
+    outputs += picture(say.PROJECTION, n_plots=2)
+    hidden = {"change": hide_missing}
+    wire([repair_file.click, of_file[1].release], handlers.repair_file, of_file, outputs, **hidden)
+    wire([repair_texts.click, of_texts[1].release], handlers.repair_texts, of_texts, outputs, **hidden)
+    wire([download_file.click], handlers.downloads_of_file, of_file[:4], downloads)
+    wire([download_texts.click], handlers.downloads_of_texts, of_texts[:-1], downloads)
+    open_with(page, "repair_file", outputs, **hidden)
+
+
+def training_tab(page: gr.Blocks) -> None:
+    gr.Markdown(say.TRAINING_INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=NARROW):
+            of_file = [file_upload(STATE_FILE, say.STATE_NOTE, [".json"])]
+            show = gr.Button(say.CURVES_BUTTON, variant="primary")
+        with gr.Column(scale=2, min_width=NARROW):
+            outputs = [gr.Markdown(), table(say.ALARMS)]
+    with gr.Accordion(say.NUMBERS, open=False):
+        outputs += [table(f"{say.CURVES}: {say.NUMBERS}")]
+    with gr.Row():
+        outputs += [gr.Plot(show_label=False, min_width=NARROW, visible=False) for _ in range(MOST_FIGURES)]
+    wire([show.click], handlers.training_curves, of_file, outputs, change=hide_missing)
+    open_with(page, "training_curves", outputs, change=hide_missing)
+
+
+def wire(
+    triggers: list[Callable],
+    handler: Callable,
+    inputs: Components,
+    outputs: Components,
+    *,
+    in_steps: bool = False,
+    change: Callable[[tuple], tuple] = tuple,
+) -> None:
+    """Let events call a handler, which is a tool of the API by its own name too."""
+
+    @wraps(handler)
+    def answer(*arguments: Any) -> tuple:
+        return change(handler(*arguments))
+
+    run = steps_in_sentences(step_by_step(handler)) if in_steps else in_sentences(one_at_a_time(answer))
+    gr.on(triggers, run, inputs, outputs, api_name=handler.__name__, trigger_mode="always_last", **COMPUTING)
+
+
+def open_with(page: gr.Blocks, handler: str, outputs: Components, *, change: Callable[[tuple], tuple] = tuple) -> None:
+    """Show the answer for the example, which is computed before anybody comes."""
+    answer = change(opening(handler))
+
+    def show() -> Any:
+        return answer
+
+    page.load(show, None, outputs, queue=False, show_progress="hidden", api_visibility="private")
+
+
+if __name__ == "__main__":
+    build().launch(**LAUNCH)
