@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
 import gradio as gr
 from isotropy_space import handlers
 from isotropy_space import sentences as say
 from isotropy_space.coloring import COLORINGS, LABELS
+from isotropy_space.forgetting import keep_forgetting
 from isotropy_space.limits import MAX_BYTES
-from isotropy_space.one_at_a_time import one_at_a_time, step_by_step
-from isotropy_space.opening import opening
-from isotropy_space.page_errors import in_sentences, steps_in_sentences
 from isotropy_space.palette import PAGE_STYLE
 from isotropy_space.training import MOST_FIGURES, STATE_FILE
 from isotropy_space.widgets import (
@@ -21,52 +15,56 @@ from isotropy_space.widgets import (
     coloring_choice,
     file_inputs,
     file_upload,
-    hide_missing,
     model_inputs,
     picture,
+    plot_if_any,
     pooling_choice,
     strength_inputs,
     table,
     texts_input,
     two_file_inputs,
 )
+from isotropy_space.wiring import fit_when_shown, open_with, wire
 
 OF_TEXTS = tuple(each for each in COLORINGS if each != LABELS)
 """Pasted texts have no labels."""
 
 QUEUE = {"max_size": 40, "default_concurrency_limit": 8}
-COMPUTING = {"concurrency_id": "compute", "concurrency_limit": 3}
 
 LAUNCH = {
     "css": PAGE_STYLE,
     "theme": gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     "max_file_size": MAX_BYTES,
+    "state_session_capacity": 200,  # each takes half a megabyte, and each call of the API is one
     "footer_links": ["api", "settings"],
     "mcp_server": True,
 }
 
-ALONE = ["28%", "10%", "10%", "10%", "9%", "11%", "22%"]
-BESIDE = ["28%", "11%", "11%", "11%", "11%", "28%"]
-DRIFT = ["28%", "11%", "11%", "10%", "40%"]
+ALONE = ["24%", "10%", "10%", "10%", "9%", "11%", "26%"]
+BESIDE = ["24%", "11%", "11%", "11%", "11%", "32%"]
+DRIFT = ["24%", "11%", "11%", "10%", "44%"]
 """Widths of the columns of the tables of measures."""
-
-Components = list[gr.components.Component]
 
 
 def build() -> gr.Blocks:
     """The page, with the answers for the example."""
-    kept = handlers.KEPT_SECONDS
-    with gr.Blocks(title=say.TITLE, analytics_enabled=False, delete_cache=(kept // 6, kept), fill_width=True) as page:
+    pause = handlers.KEPT_SECONDS // 6
+    forgetting = (pause, handlers.KEPT_SECONDS - pause)
+    with gr.Blocks(title=say.TITLE, analytics_enabled=False, delete_cache=forgetting, fill_width=True) as page:
         gr.Markdown(say.INTRODUCTION)
         with gr.Tabs():
-            with gr.Tab(say.LOOK):
+            with gr.Tab(say.LOOK) as tab:
                 look_tab(page)
-            with gr.Tab(say.COMPARE):
+                fit_when_shown(tab)
+            with gr.Tab(say.COMPARE) as tab:
                 compare_tab(page)
-            with gr.Tab(say.REPAIR):
+                fit_when_shown(tab)
+            with gr.Tab(say.REPAIR) as tab:
                 repair_tab(page)
-            with gr.Tab(say.TRAINING):
+                fit_when_shown(tab)
+            with gr.Tab(say.TRAINING) as tab:
                 training_tab(page)
+                fit_when_shown(tab)
     return page.queue(**QUEUE)
 
 
@@ -130,21 +128,20 @@ def repair_tab(page: gr.Blocks) -> None:
                 of_texts += [pooling_choice(), file_upload(say.PAIRS_LABEL, say.PAIRS_NOTE)]
                 repair_texts = gr.Button(say.REPAIR_BUTTON, variant="primary")
                 download_texts = gr.Button(say.DOWNLOAD_BUTTON)
-            with gr.Accordion(say.DOWNLOADS, open=False):
+            with gr.Accordion(say.DOWNLOADS):
                 gr.Markdown(say.DOWNLOADS_NOTE)
                 downloads = [gr.File(label=say.DOWNLOADED, interactive=False), gr.Code(label=say.CODE_LABEL)]
         with gr.Column(scale=2, min_width=NARROW):
             outputs = [gr.Markdown(), gr.Markdown(), table(say.MEASURES, BESIDE)]
-            outputs += [gr.Plot(show_label=False, visible=False), table(say.SCORES)]
+            outputs += [plot_if_any(), table(say.SCORES)]
     with gr.Row():
         outputs += picture(say.COSINES) + picture(say.SPECTRUM)
     outputs += picture(say.PROJECTION, n_plots=2)
-    hidden = {"change": hide_missing}
-    wire([repair_file.click, of_file[1].release], handlers.repair_file, of_file, outputs, **hidden)
-    wire([repair_texts.click, of_texts[1].release], handlers.repair_texts, of_texts, outputs, **hidden)
-    wire([download_file.click], handlers.downloads_of_file, of_file[:4], downloads)
+    wire([repair_file.click, of_file[1].input], handlers.repair_file, of_file, outputs)
+    wire([repair_texts.click, of_texts[1].input], handlers.repair_texts, of_texts, outputs)
+    wire([download_file.click], handlers.downloads_of_file, of_file[:-1], downloads)
     wire([download_texts.click], handlers.downloads_of_texts, of_texts[:-1], downloads)
-    open_with(page, "repair_file", outputs, **hidden)
+    open_with(page, "repair_file", outputs)
 
 
 def training_tab(page: gr.Blocks) -> None:
@@ -158,39 +155,11 @@ def training_tab(page: gr.Blocks) -> None:
     with gr.Accordion(say.NUMBERS, open=False):
         outputs += [table(f"{say.CURVES}: {say.NUMBERS}")]
     with gr.Row():
-        outputs += [gr.Plot(show_label=False, min_width=NARROW, visible=False) for _ in range(MOST_FIGURES)]
-    wire([show.click], handlers.training_curves, of_file, outputs, change=hide_missing)
-    open_with(page, "training_curves", outputs, change=hide_missing)
-
-
-def wire(
-    triggers: list[Callable],
-    handler: Callable,
-    inputs: Components,
-    outputs: Components,
-    *,
-    in_steps: bool = False,
-    change: Callable[[tuple], tuple] = tuple,
-) -> None:
-    """Let events call a handler, which is a tool of the API by its own name too."""
-
-    @wraps(handler)
-    def answer(*arguments: Any) -> tuple:
-        return change(handler(*arguments))
-
-    run = steps_in_sentences(step_by_step(handler)) if in_steps else in_sentences(one_at_a_time(answer))
-    gr.on(triggers, run, inputs, outputs, api_name=handler.__name__, trigger_mode="always_last", **COMPUTING)
-
-
-def open_with(page: gr.Blocks, handler: str, outputs: Components, *, change: Callable[[tuple], tuple] = tuple) -> None:
-    """Show the answer for the example, which is computed before anybody comes."""
-    answer = change(opening(handler))
-
-    def show() -> Any:
-        return answer
-
-    page.load(show, None, outputs, queue=False, show_progress="hidden", api_visibility="private")
+        outputs += [plot_if_any() for _ in range(MOST_FIGURES)]
+    wire([show.click], handlers.training_curves, of_file, outputs)
+    open_with(page, "training_curves", outputs)
 
 
 if __name__ == "__main__":
+    keep_forgetting(handlers.KEPT_SECONDS)
     build().launch(**LAUNCH)

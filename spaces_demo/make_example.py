@@ -1,4 +1,4 @@
-"""Make `example/words.parquet`: common English words as one model embeds them before and after fine-tuning.
+"""Make `example/`: common English words as one model embeds them before and after fine-tuning, and the log of it.
 
 isotropy-metrics study --experiments E2 --output study
 python spaces_demo/make_example.py study/finetuned

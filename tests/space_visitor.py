@@ -37,9 +37,15 @@ class Visitor:
     """
 
     def __init__(self, url: str) -> None:
-        self.api = f"{url}/gradio_api"
+        self.url, self.api = url, f"{url}/gradio_api"
         self.http = httpx.Client(timeout=SECONDS, trust_env=False)
         self.endpoints = self.http.get(f"{self.api}/info").raise_for_status().json()["named_endpoints"]
+
+    def __enter__(self) -> Visitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def upload(self, content: Path | bytes, name: str | None = None) -> dict[str, Any]:
         """Upload a file, and call it so; what handlers take for it."""

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from isotropy_space import download
+from isotropy_space import download, handlers
 from isotropy_space.download import repeating_code, write_downloads
 from isotropy_space.embeddings import Embeddings
 from isotropy_space.enhancement_choice import CHOICES
@@ -103,6 +104,27 @@ def test_every_choice_is_written_as_one_line_of_python(name):
     assert imported == ["read_batches", CHOICES[name].kind.__name__]
     assert "read_batches('rows.npy')" in code and "../up" not in code
     assert f"{CHOICES[name].python(CHOICES[name].default(1000, 64))}.fit(rows)" in code
+
+
+def test_names_and_labels_are_no_features(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "server"))
+    rows = cloud(60, 4, np.float64).rows
+    table = pd.DataFrame(rows, columns=list("abcd")).assign(word="x", year=np.arange(60) * 100.0)
+    table.loc[3, "year"] = np.nan
+    table.to_csv(tmp_path / "words.csv", index=False)
+    named = {"names": "word", "labels": "year"}
+    paths, code = handlers.downloads_of_file("Centering", 0, str(tmp_path / "words.csv"), **named)
+    enhanced = np.load(paths[1])
+    assert enhanced.shape == (60, 4) and np.allclose(enhanced, rows - rows.mean(axis=0), atol=1e-6)
+    (tmp_path / "repeat.py").write_text(code, encoding="utf-8")
+    run(tmp_path)
+    assert np.array_equal(np.load(tmp_path / "enhanced.npy"), enhanced)
+
+
+def test_the_rows_of_the_example_come_along(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    paths, code = handlers.downloads_of_file("Centering", 0)
+    assert Path(paths[-1]).name == "embeddings.npy" and "read_batches('embeddings.npy')" in code
 
 
 def test_a_name_stays_one_literal():

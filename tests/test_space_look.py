@@ -13,7 +13,7 @@ from isotropy_space import handlers
 from isotropy_space.coloring import CLUSTERS, FREQUENCY, LABELS, colored
 from isotropy_space.compare import FIRST, SECOND, compare
 from isotropy_space.embeddings import Embeddings
-from isotropy_space.example import example
+from isotropy_space.example import EXAMPLE_FILE, example
 from isotropy_space.look import LEVEL, N_RESAMPLES, look
 from isotropy_space.one_at_a_time import one_at_a_time, step_by_step
 from isotropy_space.opening import opening
@@ -22,7 +22,7 @@ from isotropy_space.projection_figure import MOST_POINTS
 from isotropy_space.seen_space import SHOWN
 from isotropy_space.shown import shown_notes, shown_table, shown_text
 
-from isotropy_metrics import MEASURES, average_cosine_similarity, measure
+from isotropy_metrics import MEASURES, RowSample, average_cosine_similarity, measure
 from isotropy_metrics.measures.comparisons import COMPARISONS
 from isotropy_metrics.measures.comparisons import compare as compare_rows
 
@@ -45,9 +45,9 @@ def test_the_values_are_those_of_the_library_and_stay_while_intervals_come(steps
             assert value == pytest.approx(expected[name], rel=1e-6)
 
 
-def test_the_first_step_has_no_interval_and_each_further_step_one_more(steps):
+def test_the_first_step_has_no_interval_and_the_others_have_more_and_more(steps):
     known = [int(step.measures["low"].notna().sum()) for step in steps]
-    assert known == list(range(len(SHOWN) + 1))
+    assert known == [0, sum(MEASURES[name].needs is not RowSample for name in SHOWN), len(SHOWN)]
     last = steps[-1].measures.set_index("measure")
     for name in ("isoscore", "hubness"):
         own = MEASURES[name](cloud().rows, interval=LEVEL, n_resamples=N_RESAMPLES)
@@ -90,6 +90,13 @@ def test_a_measure_without_a_value_has_no_interval_and_no_number():
 
 
 # Colours
+
+
+@pytest.mark.parametrize("rows", [np.zeros((30, 4)), np.full((30, 4), 1e-200)])
+def test_rows_without_a_direction_are_shown_all_the_same(rows):
+    seen = next(look(Embeddings("nothing", rows)))
+    assert seen.contributions["part in the mean cosine"].isna().tolist() == [True] * 4
+    assert any("zero" in note for note in seen.notes)
 
 
 def test_clusters_are_those_of_k_means_numbered_by_size():
@@ -168,6 +175,48 @@ def test_rows_that_are_not_the_same_are_refused():
         compare(cloud(names=names), cloud(names=np.where(names == "w5", "other", names)))
 
 
+def write_words(path, order, n=60):
+    """A table of one column per feature, and a name and a number beside."""
+    rows = np.random.default_rng(0).normal(size=(n, 4))
+    table = pd.DataFrame(rows, columns=list("abcd")).assign(
+        word=[f"w{i}" for i in range(n)], year=np.arange(n) * 100.0
+    )
+    table.iloc[order].to_csv(path, index=False)
+    return str(path)
+
+
+def test_labels_are_no_features_of_the_second_file_either(tmp_path):
+    files = [write_words(tmp_path / name, np.arange(60)) for name in ("a.csv", "b.csv")]
+    said, _, drift, *_ = handlers.compare_files(*files, names="word", labels="year")
+    assert "a.csv, 4 features; second b.csv, 4 features" in said.replace("\\", "")
+    assert drift.set_index("measure").value["linear_cka"] == pytest.approx(1, abs=1e-6)
+    np.save(tmp_path / "c.npy", np.random.default_rng(1).normal(size=(60, 3)))
+    said, *_ = handlers.compare_files(files[0], str(tmp_path / "c.npy"), names="word", labels="year")
+    assert "second c.npy, 3 features" in said.replace("\\", "")
+
+
+def test_names_in_both_files_tell_that_rows_are_in_another_order(tmp_path):
+    files = [write_words(tmp_path / "a.csv", np.arange(60)), write_words(tmp_path / "b.csv", np.arange(60)[::-1])]
+    with pytest.raises(ValueError, match="row 0 is 'w0' in a.csv and 'w59' in b.csv"):
+        handlers.compare_files(*files, names="word", labels="year")
+
+
+def test_a_space_is_not_compared_with_itself_by_mistake():
+    for column in (None, "before"):
+        with pytest.raises(ValueError, match="give a second file, or two columns"):
+            handlers.compare_files(str(EXAMPLE_FILE), first_column=column, second_column=column)
+    said, *_ = handlers.compare_files(str(EXAMPLE_FILE), first_column="before", second_column="after", names="word")
+    assert said.startswith("First words.parquet, before, 384 features; second words.parquet, after,")
+
+
+def test_notes_of_a_comparison_say_what_is_of_a_sample():
+    first = cloud(5200, 3)
+    (note,) = (note for note in compare(first, cloud(5200, 3, seed=1)).notes if "drawn at random" in note)
+    for name in ("uniformity", "linear_cka", "neighborhood_overlap", "5,000 of the 5,200"):
+        assert name in note
+    assert "isoscore" not in note and not compare(cloud(), cloud(seed=1)).notes
+
+
 # The example and the opening
 
 
@@ -177,6 +226,21 @@ def test_the_example_is_what_its_maker_says():
     assert before.names.tolist() == after.names.tolist() and len(set(before.names)) == 4000
     assert np.isfinite(before.labels).all() and before.labels[0] == max(before.labels)
     assert 0.9 < compare_rows(before.rows, after.rows, "linear_cka")["linear_cka"] < 1
+
+
+def test_no_visitor_can_change_the_example_for_the_others():
+    with pytest.raises(ValueError, match="read-only"):
+        example("before").rows[0] = 0
+
+
+def test_columns_without_a_file_are_refused():
+    for ask in (
+        lambda: next(handlers.look_at_file(column="after")),
+        lambda: handlers.compare_files(second_column="before"),
+        lambda: handlers.repair_file("Centering", 0, names="word"),
+    ):
+        with pytest.raises(ValueError, match="columns are those of a file"):
+            ask()
 
 
 def test_the_words_are_as_the_model_embeds_them(minilm_path):
@@ -208,9 +272,13 @@ def test_tables_are_shown_with_four_digits_and_nothing_for_nan():
 def test_a_sentence_is_no_markup(text):
     from markdown_it import MarkdownIt
 
-    html = MarkdownIt("commonmark", {"html": True}).render("so " + shown_text(text))
-    assert html.count("<") == 2  # <p> and </p>
+    for shown in (shown_text(text), shown_text("so " + text)):
+        assert MarkdownIt("commonmark", {"html": True}).render(shown).count("<") == 2  # <p> and </p>
     assert shown_notes([text]).endswith(shown_text(text)) and shown_notes([]) == ""
+
+
+def test_an_address_is_no_link():
+    assert shown_text("http://a.b www.c.d WWW.e a@b.c") == r"http\://a.b www\.c.d WWW\.e a\@b.c"
 
 
 def test_handlers_take_turns_and_let_others_go_first_between_steps():

@@ -72,6 +72,15 @@ def test_caps_and_wrong_settings_end_in_one_sentence(minilm_path):
         embed_texts(two, pooling="<b>")
 
 
+@pytest.mark.parametrize("layer", [None, float("nan"), 1.5, "1"])
+def test_a_layer_that_is_no_whole_number_is_refused_before_a_model_is_loaded(layer, monkeypatch):
+    monkeypatch.setattr(models, "_encoder", None)
+    with pytest.raises(ValueError, match="the layer must be a whole number: 0 is the input, -1 the last"):
+        embed_texts("\n".join(TEXTS), layer=layer)
+    with pytest.raises(ValueError, match="there are no texts"):
+        embed_texts(None)
+
+
 def test_texts_of_strangers_do_no_harm(minilm_path):
     read = embed_texts("half \ud800 of one\n\x00\x01 \u202e x\n" + "long " * 30_000)
     assert len(read.notes) == 1 and "were cut to max_length" in read.notes[0]

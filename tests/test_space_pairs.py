@@ -66,6 +66,7 @@ def test_sentences_of_the_sts_benchmark(tmp_path, minilm_path, stsb_folder):
         ("0,1,2\n2,3,3\n0,-1,1\n", "line 3: '-1' must be the number of a row, from 0 to 5"),
         ("0,1,2\n2,3,3\n0,1.0,1\n", "line 3: '1.0' must be the number of a row"),
         ("0,1,2\n2,3,3\n<b>x</b>,1,1\n", "line 3: '<b>x</b>' must be the number of a row"),
+        ("score,first,second\n5,0,1\n4,2,3\n1,4,5\n", "pairs.csv, line 1: the score must be in the third column"),
         ("0,1,2\n2,3,3\n", "pairs.csv has 2 pairs with scores that do not differ or are too few to be ranked"),
         ("0,1,2\n2,3,2\n1,3,2\n", "pairs.csv has 3 pairs with scores that do not differ"),
         ("", "pairs.csv has 0 pairs"),
@@ -89,6 +90,11 @@ def test_a_name_that_no_row_has(tmp_path):
         ValueError, match="line 2: no row is called 'nobody'; give names of rows only, or numbers only"
     ):
         read(tmp_path, "a,b,1\na,nobody,2\nb,e,3\n", NAMED)
+
+
+def test_the_name_of_a_file_is_of_one_line(tmp_path):
+    with pytest.raises(ValueError, match="^pairs of me.csv has 0 pairs"):
+        read(tmp_path, "", name="pairs\nof\x07me.csv")
 
 
 def test_other_files(tmp_path):

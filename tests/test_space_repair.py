@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from isotropy_space import handlers
 from isotropy_space.embeddings import Embeddings
 from isotropy_space.enhancement_choice import CHOICES, choice_of
 from isotropy_space.one_at_a_time import one_at_a_time
 from isotropy_space.pairs import Pairs, read_pairs
 from isotropy_space.repair import LEAST_ROWS, repair
+from isotropy_space.sentences import TEXTS_EXAMPLE
 from rated_sentences import rated_sentences, write_pairs
 from scipy.stats import spearmanr
 
@@ -106,6 +108,8 @@ def test_many_rows_are_sampled_as_measure_samples_them():
     after = library.Standardization().fit(embeddings.rows[repaired.fitted]).transform(before)
     compared = compare(before, after, ["neighborhood_overlap"], sample_size=5000)
     assert repaired.overlap == compared["neighborhood_overlap"] < 1
+    (note,) = (note for note in repaired.notes if "drawn at random" in note)
+    assert "uniformity" in note and "neighborhood_overlap are of 5,000 of the 5,200 rows" in note
 
 
 def test_task_scores_of_pairs_outside_the_fitting_rows():
@@ -183,6 +187,22 @@ def test_bad_input_is_refused_in_one_sentence():
     equal = Embeddings("equal.npy", np.ones((50, 3)))
     with pytest.raises(ValueError, match="all 25 rows are equal"):
         repair(equal, "Whitening", 0)
+
+
+def test_the_texts_that_the_page_offers_are_enough_for_a_repair(minilm_path):
+    said, *_ = handlers.repair_texts("Centering", 0, TEXTS_EXAMPLE)
+    assert said.startswith("Fitted on 12 rows; everything here is of the other 12")
+
+
+def test_a_wrong_strength_is_refused_before_a_model_or_a_file_is_read(monkeypatch):
+    for reader in ("embed_texts", "read_embeddings", "example"):
+        monkeypatch.setattr(handlers, reader, None)
+    for ask in (handlers.repair_file, handlers.downloads_of_file):
+        with pytest.raises(ValueError, match="must be from 0 to 128, got None"):
+            ask("All but the top", None)
+    for ask in (handlers.repair_texts, handlers.downloads_of_texts):
+        with pytest.raises(ValueError, match="there is no enhancement 'magic'"):
+            ask("magic", 1, "a\nb")
 
 
 def test_the_fewest_rows_and_features():

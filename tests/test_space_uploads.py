@@ -15,7 +15,7 @@ from hostile_files import FORMATS, HTML, ROWS, archive, claimed, hostile_files, 
 from isotropy_space import limits
 from isotropy_space.plain_texts import plain_text
 from isotropy_space.upload_listing import Listing, list_columns
-from isotropy_space.uploads import read_embeddings
+from isotropy_space.uploads import read_embeddings, sentences_about
 from pyarrow import feather, parquet
 
 from isotropy_metrics import embedding_files
@@ -191,6 +191,21 @@ def test_hostile_files_are_listed_or_refused(hostile):
             list_columns(str(path))
         except REFUSALS as error:
             assert "\n" not in str(error) and str(path.parent) not in str(error), path
+
+
+def test_a_title_tells_the_column_and_an_empty_choice_is_none(tmp_path):
+    np.savez(tmp_path / "two.npz", before=np.eye(3), after=np.eye(3))
+    assert read_embeddings(str(tmp_path / "two.npz"), column="after", names="", labels="").title == "two.npz, after"
+    np.save(tmp_path / "one.npy", np.eye(3))
+    assert read_embeddings(str(tmp_path / "one.npy"), column="").title == "one.npy"
+
+
+def test_an_error_of_a_library_keeps_its_sentence(tmp_path):
+    path = tmp_path / "a.npy"
+    with pytest.raises(OSError, match="^a.npy: the footer is gone$"), sentences_about(path):
+        raise OSError("the footer is gone")
+    with pytest.raises(OSError, match="^a.npy cannot be read: Input/output error$"), sentences_about(path):
+        raise OSError(5, "Input/output error", str(path))
 
 
 @pytest.mark.parametrize("path", [None, "", "/etc", "/dev/zero", "/nowhere/a.npy", "a\0b.npy", "x" * 5000])

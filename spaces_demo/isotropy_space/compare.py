@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from isotropy_metrics import PairSample, TwoMoments
 from isotropy_metrics.measures.comparisons import COMPARISONS
 from isotropy_metrics.measures.comparisons import compare as compare_rows
 from isotropy_metrics.noted_warnings import noted_warnings
@@ -15,10 +16,13 @@ from isotropy_metrics.views import NeighborhoodChanges, neighborhood_changes
 from isotropy_space.coloring import CLUSTERS, colored
 from isotropy_space.embeddings import Embeddings
 from isotropy_space.figures import draw_cosines, draw_projection, draw_spectra
-from isotropy_space.seen_space import MOST_ROWS, SeenSpace, same_rows_of
+from isotropy_space.seen_space import SeenSpace, notes_of_sample, same_rows_of
 from isotropy_space.side_by_side import cosines_table, measures_table, projected_table, range_text, spectra_table
 
 FIRST, SECOND = "first", "second"
+
+LEAST_ROWS = COMPARISONS["neighborhood_overlap"].options["k"] + 1
+"""A row and its neighbours."""
 
 MOST_CHANGED = 50
 """Rows that are listed."""
@@ -34,8 +38,9 @@ class Compared:
     Attributes:
         sentence: what was compared.
         drift: a table of the comparisons: measure, value, range, same, meaning.
-        measures: a table: measure, first, second, isotropic, meaning.
-        changed: a table of the rows whose neighbourhoods changed most: row, overlap, before, after.
+        measures: a table: measure, first, second, change, isotropic, meaning.
+        changed: a table of the rows whose neighbourhoods changed most: row, overlap, nearest in the first, nearest
+            in the second.
         cosines, spectra, projected: tables of the numbers in the pictures.
         cosines_figure, spectra_figure, first_figure, second_figure: the pictures.
         notes: what the library warns of, a sentence each.
@@ -67,17 +72,20 @@ def compare(first: Embeddings, second: Embeddings, *, colored_by: str = CLUSTERS
         ValueError: rows that are not the same ones, and what the measures refuse.
     """
     _check_same_rows(first, second)
-    labels = colored(first, colored_by, seed)
     with noted_warnings() as notes:
+        labels = colored(first, colored_by, seed)
         sampled, pairs = same_rows_of(first.rows, second.rows, seed)
         spaces = {
             name: SeenSpace.of(each.rows, sample, seed)
             for name, each, sample in zip((FIRST, SECOND), (first, second), pairs.spaces, strict=True)
         }
-        values = compare_rows(first.rows, second.rows, _chosen(first, second), sample_size=MOST_ROWS, seed=seed)
+        both = TwoMoments.of(*(space.moments for space in spaces.values()))
+        values = compare_rows([pairs, both], comparisons=_chosen(first, second))
         changes = neighborhood_changes(*(space.rows for space in pairs.spaces))
-    drawn = {"names": first.names, "labels": labels.labels, "labels_title": labels.labels_title, "seed": seed}
-    note = [f"Neighbourhoods are those among {len(sampled):,} of the {len(first.rows):,} rows, drawn at random."]
+    names = first.names if first.names is not None else second.names
+    drawn = {"names": names, "labels": labels.labels, "labels_title": labels.labels_title, "seed": seed}
+    of_sample = [name for name, each in COMPARISONS.items() if name in values and each.needs is PairSample]
+    of_sample += ["changed neighbourhoods"]
     return Compared(
         sentence=(
             f"First {first.title}, {first.rows.shape[1]:,} features; second {second.title}, "
@@ -85,15 +93,15 @@ def compare(first: Embeddings, second: Embeddings, *, colored_by: str = CLUSTERS
         ),
         drift=_drift_table(values),
         measures=measures_table(spaces),
-        changed=_changed_table(changes, sampled, first.names if first.names is not None else second.names),
+        changed=_changed_table(changes, sampled, names),
         cosines=cosines_table(spaces),
         spectra=spectra_table(spaces),
-        projected=projected_table(np.arange(len(first.rows)), spaces, first.names, seed),
+        projected=projected_table(np.arange(len(first.rows)), spaces, names, seed),
         cosines_figure=draw_cosines({name: each.cosines for name, each in spaces.items()}),
         spectra_figure=draw_spectra({name: each.spectrum for name, each in spaces.items()}),
         first_figure=draw_projection("First", spaces[FIRST].projection, **drawn),
         second_figure=draw_projection("Second", spaces[SECOND].projection, **drawn),
-        notes=(*first.notes, *second.notes, *notes, *(note if len(sampled) < len(first.rows) else ())),
+        notes=(*first.notes, *second.notes, *notes, *notes_of_sample(len(first.rows), *of_sample)),
     )
 
 
@@ -103,6 +111,8 @@ def _check_same_rows(first: Embeddings, second: Embeddings) -> None:
             f"{first.title} has {len(first.rows):,} rows and {second.title} {len(second.rows):,}: two embeddings of "
             "the same rows are compared"
         )
+    if len(first.rows) < LEAST_ROWS:
+        raise ValueError(f"{first.title} has {len(first.rows)} rows: neighbours need at least {LEAST_ROWS}")
     if first.names is None or second.names is None:
         return
     others = np.flatnonzero(first.names != second.names)

@@ -25,7 +25,7 @@ import numpy as np
 from isotropy_metrics.embedding_files import read_batches
 from isotropy_metrics.enhancement import {kind}
 
-rows = np.concatenate([batch.rows for batch in read_batches({file}{column})])
+rows = np.concatenate([batch.rows for batch in read_batches({file}{columns})])
 enhancement = {enhancement}.fit(rows)
 enhancement.save_pretrained({folder!r})
 np.save({output!r}, enhancement.transform(rows))
@@ -40,6 +40,8 @@ def write_downloads(
     *,
     file: str | None = None,
     column: str | None = None,
+    names: str | None = None,
+    labels: str | None = None,
 ) -> list[Path]:
     """Fit the enhancement on all rows, and write it with what it makes of them: all files or none.
 
@@ -49,7 +51,7 @@ def write_downloads(
         strength: on its slider.
         folder: to be made; it may be there if it is empty.
         file: the file that the rows came from, for the script; None for none: then the rows are written too.
-        column: of that file.
+        column, names, labels: of that file, as `read_embeddings` was given them.
 
     Returns:
         `enhancement.zip`, what `save_pretrained` writes; `enhanced.npy`, the transformed rows; `repeat.py`; and
@@ -62,7 +64,7 @@ def write_downloads(
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise FileExistsError(f"{folder.name} is taken: choose an empty folder for the downloads")
-    code = repeating_code(choice, strength, file=file, column=column)
+    code = repeating_code(choice, strength, file=file, column=column, names=names, labels=labels)
     with noted_warnings():  # `repair` shows them
         enhancement = choice_of(choice).make(strength).fit(embeddings.rows)
         enhanced = enhancement.transform(embeddings.rows)
@@ -76,12 +78,20 @@ def write_downloads(
     return [folder / name for name in names]
 
 
-def repeating_code(choice: str, strength: float, *, file: str | None = None, column: str | None = None) -> str:
+def repeating_code(
+    choice: str,
+    strength: float,
+    *,
+    file: str | None = None,
+    column: str | None = None,
+    names: str | None = None,
+    labels: str | None = None,
+) -> str:
     """A complete script that repeats the downloads, beside the file that the rows came from.
 
     Args:
-        choice, strength: see `write_downloads`, as for
-        file, column: from which only the last part of the path is kept.
+        choice, strength, column, names, labels: see `write_downloads`, as for
+        file: of which only the last part of the path is kept.
 
     Raises:
         ValueError: there is no such choice or strength.
@@ -91,11 +101,18 @@ def repeating_code(choice: str, strength: float, *, file: str | None = None, col
         title=chosen.name,
         kind=chosen.kind.__name__,
         file=ascii(SOURCE_FILE if file is None else Path(file).name),
-        column="" if column is None else f", column={column!a}",
+        columns=_columns(column, names, labels),
         enhancement=chosen.python(strength),
         folder=Path(ZIP_FILE).stem,
         output=ROWS_FILE,
     )
+
+
+def _columns(column: str | None, names: str | None, labels: str | None) -> str:
+    """As arguments; named columns are said too, or they would be read as features."""
+    named = {"column": column, "words": names, "references": labels}
+    written = "".join(f", {argument}={name!a}" for argument, name in named.items() if name)
+    return f"{written}, may_be_missing=True" if names or labels else written
 
 
 def _write_zip(enhancement: object, folder: Path) -> None:

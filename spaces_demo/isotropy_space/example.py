@@ -24,4 +24,5 @@ TITLES = {
 def example(which: str) -> Embeddings:
     """The words as embedded "before" or "after"."""
     read = read_embeddings(str(EXAMPLE_FILE), column=which, names="word", labels="log frequency")
+    read.rows.setflags(write=False)  # all visitors have the same
     return Embeddings(TITLES[which], read.rows, read.names, read.labels, read.labels_title)

@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 
 from isotropy_metrics import MEASURES, RowSample, measure, statistics_for, update_statistics
 from isotropy_metrics.noted_warnings import noted_warnings
+from isotropy_metrics.study.resampling import LEVEL
 from isotropy_space.coloring import CLUSTERS, colored
 from isotropy_space.embeddings import Embeddings
 from isotropy_space.figures import draw_contributions, draw_cosines, draw_projection, draw_spectra
-from isotropy_space.seen_space import MOST_ROWS, SHOWN, SeenSpace
+from isotropy_space.seen_space import MOST_ROWS, SHOWN, SeenSpace, notes_of_sample
 from isotropy_space.side_by_side import cosines_table, projected_table, range_text, spectra_table
 
-LEVEL = 0.95
 N_RESAMPLES = 40
 """Of an interval: somebody waits for it."""
 
@@ -48,7 +48,7 @@ class Look:
 
 
 def look(embeddings: Embeddings, *, colored_by: str = CLUSTERS, seed: int = 0) -> Iterator[Look]:
-    """Look at a space: at once without intervals, and then again with every interval that has been found.
+    """Look at a space: at once without intervals, and then again with those that are found soon, and with all.
 
     Args:
         embeddings: the rows.
@@ -58,17 +58,19 @@ def look(embeddings: Embeddings, *, colored_by: str = CLUSTERS, seed: int = 0) -
     Raises:
         ValueError: what the measures refuse, or labels that are not there.
     """
-    embeddings = colored(embeddings, colored_by, seed)
-    seen = _seen(embeddings, seed)
+    with noted_warnings() as notes:
+        embeddings = colored(embeddings, colored_by, seed)
+    seen = _seen(replace(embeddings, notes=(*embeddings.notes, *notes)), seed)
     yield seen
     named = [name for name in SHOWN if np.isfinite(seen.measures.set_index("measure").value[name])]
     with noted_warnings():  # the values have said it already
         statistics = statistics_for([MEASURES[name] for name in named], interval=True, size=MOST_ROWS, seed=seed)
         update_statistics(statistics, embeddings.rows)
-    for name in named:
-        with noted_warnings():
-            found = MEASURES[name](statistics, interval=LEVEL, n_resamples=N_RESAMPLES, seed=seed)
-        seen = replace(seen, measures=_with_interval(seen.measures, name, found))
+    for of_rows in (False, True):
+        for name in (name for name in named if (MEASURES[name].needs is RowSample) == of_rows):
+            with noted_warnings():
+                found = MEASURES[name](statistics, interval=LEVEL, n_resamples=N_RESAMPLES, seed=seed)
+            seen = replace(seen, measures=_with_interval(seen.measures, name, found))
         yield seen
 
 
@@ -81,7 +83,7 @@ def _seen(embeddings: Embeddings, seed: int) -> Look:
         parts = measure(
             rows, "average_cosine_similarity", options={"average_cosine_similarity": {"contributions": True}}
         )
-    contributions = np.asarray(parts["cosine_contributions"])
+    contributions = np.broadcast_to(parts["cosine_contributions"], rows.shape[1])  # NaN alone if all rows are zero
     outliers = list(space.values["outlier_indices"])
     spaces = {"share": space}
     labels = {"names": embeddings.names, "labels": embeddings.labels, "labels_title": embeddings.labels_title}
@@ -96,7 +98,7 @@ def _seen(embeddings: Embeddings, seed: int) -> Look:
         spectrum_figure=draw_spectra({embeddings.title: space.spectrum}),
         projection_figure=draw_projection("The rows, projected", space.projection, **labels, seed=seed),
         contributions_figure=draw_contributions("Parts of the mean cosine", contributions, outliers),
-        notes=(*embeddings.notes, *notes, *_note_of_sample(rows)),
+        notes=(*embeddings.notes, *notes, *notes_of_sample(len(rows))),
     )
 
 
@@ -128,10 +130,3 @@ def _contributions_table(contributions: np.ndarray, outliers: list[int]) -> pd.D
     return pd.DataFrame(
         {"dimension": dimensions, "part in the mean cosine": contributions, "outlier": np.isin(dimensions, outliers)}
     )
-
-
-def _note_of_sample(rows: np.ndarray) -> list[str]:
-    if len(rows) <= MOST_ROWS:
-        return []
-    sampled = ", ".join(name for name in SHOWN if MEASURES[name].needs is RowSample)
-    return [f"{sampled} are of {MOST_ROWS:,} of the {len(rows):,} rows, drawn at random."]

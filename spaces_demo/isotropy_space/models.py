@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ TIMEOUT = 10
 """Seconds until the Hub must have answered."""
 
 
-def embed_texts(texts: str, *, model: str | None = None, layer: int = -1, pooling: str = "mean") -> Embeddings:
+def embed_texts(texts: str | None, *, model: str | None = None, layer: int = -1, pooling: str = "mean") -> Embeddings:
     """Embed pasted texts, one per line.
 
     Args:
@@ -60,7 +61,9 @@ def embed_texts(texts: str, *, model: str | None = None, layer: int = -1, poolin
         OSError: the model cannot be loaded, for example offline.
         ImportError: torch or transformers is missing.
     """
-    lines = _lines(texts)
+    lines = _lines(texts or "")
+    if not isinstance(layer, Integral):
+        raise ValueError(f"the layer must be a whole number: 0 is the input, -1 the last; got {layer!r}")
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {plain_text(pooling, 40)!r}")
     name = _checked_name(model)

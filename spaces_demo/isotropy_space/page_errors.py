@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -19,8 +20,16 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except REFUSALS as error:
+        _forget_what_was_read(error)
         # the page shows errors as HTML, and a sentence may quote a stranger's file
         raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from error
+
+
+def _forget_what_was_read(error: BaseException | None) -> None:
+    """Free the memory that a refused file filled; an error holds it until Python looks for cycles."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def in_sentences(handler: Callable[..., Any]) -> Callable[..., Any]:

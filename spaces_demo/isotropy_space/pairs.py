@@ -14,6 +14,7 @@ import numpy as np
 from isotropy_metrics.study.data.text_pairs import TextPairs
 from isotropy_metrics.study.tasks import Similarity
 from isotropy_space.embeddings import Embeddings
+from isotropy_space.uploads import shown_name
 
 MAX_PAIR_BYTES = 5_000_000
 MAX_PAIRS = 100_000
@@ -84,7 +85,7 @@ def read_pairs(path: str, embeddings: Embeddings) -> Pairs:
         FileNotFoundError: there is no such file.
         ValueError: what is wrong with it, and on which line.
     """
-    name = Path(path).name
+    name = shown_name(Path(path))
     cells = list(_lines(_text(Path(path), name), Path(path).suffix.lower(), name))
     if len(cells) < LEAST_PAIRS or len({score for *_, score in cells}) < 2:
         raise ValueError(f"{name} has {len(cells):,} pairs with scores that do not differ or are too few to be ranked")
@@ -134,6 +135,7 @@ def _lines(text: str, extension: str, name: str) -> Iterator[tuple[str, str, str
                 raise ValueError(f"{where}, has {len(row)} columns: it must have {COLUMNS}")
             score = _score(row[2])
             if score is None and i == 0:
+                _check_headings(row, where)
                 continue
             if score is None:
                 raise ValueError(f"{where}: the score must be a finite number, got {_shown(row[2])}")
@@ -143,6 +145,12 @@ def _lines(text: str, extension: str, name: str) -> Iterator[tuple[str, str, str
             yield where, row[0], row[1], score
     except csv.Error as error:
         raise ValueError(f"{name}, line {reader.line_num}, is not a line of a table: {error}") from error
+
+
+def _check_headings(row: list[str], where: str) -> None:
+    """Columns are known by their places; headings that say otherwise are refused."""
+    if "score" in (cell.strip().lower() for cell in row[:2]):
+        raise ValueError(f"{where}: the score must be in the third column: {COLUMNS}")
 
 
 def _score(text: str) -> float | None:

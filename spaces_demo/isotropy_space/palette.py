@@ -10,8 +10,16 @@ INK = "#75797F"
 PAGE_STYLE = """
 .js-plotly-plot svg text:not(.hoverlayer text) { fill: #4b5563 !important; }
 .dark .js-plotly-plot svg text:not(.hoverlayer text) { fill: #d4d4d8 !important; }
+.table-wrap .text {
+  font-family: var(--font) !important; font-size: 13px; font-variant-numeric: tabular-nums;
+  word-break: normal; overflow-wrap: break-word;
+}
+.if-any:has(.empty) { display: none; }
+.wide-table .upload-container { overflow-x: auto; }
+.wide-table .virtual-table-viewport { min-width: 820px; }
 """
-"""CSS of a Gradio page, which knows: contrasts of 7 and more."""
+"""CSS of a Gradio page, which knows the ground: text of contrasts of 7 and more; and tables whose words and numbers
+stay whole: on a phone a wide one is moved sideways, in its frame."""
 
 GRID = "rgba(128, 128, 128, 0.2)"
 CLEAR = "rgba(0, 0, 0, 0)"

@@ -17,7 +17,7 @@ from isotropy_space.embeddings import Embeddings
 from isotropy_space.enhancement_choice import choice_of
 from isotropy_space.figures import draw_cosines, draw_projection, draw_scores, draw_spectra
 from isotropy_space.pairs import Pairs
-from isotropy_space.seen_space import SeenSpace, same_rows_of
+from isotropy_space.seen_space import SeenSpace, notes_of_sample, same_rows_of
 from isotropy_space.side_by_side import cosines_table, measures_table, projected_table, spectra_table
 
 MOST_SCORED = 5000
@@ -39,7 +39,7 @@ class Repaired:
         fitted: numbers of the rows it was fitted on.
         shown: numbers of the rows that everything else is of.
         rows_sentence: which rows these are.
-        measures: a table: measure, before, after, isotropic, meaning.
+        measures: a table: measure, before, after, change, isotropic, meaning.
         overlap: the share of its nearest neighbours that a row keeps (Jaccard index), on average.
         overlap_sentence: the same in words.
         scores: a table of the task score before and after, and of the gain: name, value, low, high; None without
@@ -47,7 +47,7 @@ class Repaired:
         verdict: whether it helps, as far as that is known.
         cosines: a table of the picture of cosines: from, to, before, after.
         spectra: a table of the picture of spectra: directions, before, after.
-        projected: a table of the two projections: row, before 1, before 2, after 1, after 2.
+        projected: a table of the two projections: row, name if there are any, before 1, before 2, after 1, after 2.
         cosines_figure, spectra_figure, before_figure, after_figure, scores_figure: the pictures.
         notes: what the library warns of, a sentence each.
     """
@@ -124,11 +124,11 @@ def repair(
         measures=measures_table(seen),
         overlap=overlap,
         overlap_sentence=(
-            f"The {OVERLAP.options['k']} nearest neighbors of a row before and after overlap by {overlap:.2f} "
+            f"The {OVERLAP.options['k']} nearest neighbours of a row before and after overlap by {overlap:.2f} "
             "on average (1: the same ones, 0: all others)."
         ),
         scores=scores,
-        verdict=_verdict(scores),
+        verdict=_verdict(scores, held_out=len(fitted) < n_rows),
         cosines=cosines_table(seen),
         spectra=spectra_table(seen),
         projected=projected_table(shown, seen, beside["names"], seed),
@@ -137,7 +137,7 @@ def repair(
         before_figure=draw_projection("Before", seen[BEFORE].projection, **beside),
         after_figure=draw_projection("After", seen[AFTER].projection, **beside),
         scores_figure=None if scores is None else _draw_scores(scores),
-        notes=(*embeddings.notes, *notes, *_notes_of(pairs, scored)),
+        notes=(*embeddings.notes, *notes, *notes_of_sample(len(shown), OVERLAP.name), *_notes_of(pairs, scored)),
     )
 
 
@@ -193,7 +193,7 @@ def _draw_scores(scores: pd.DataFrame) -> go.Figure:
     return draw_scores(scores.to_dict("records"), title="Task score", x_title=Similarity.score_name)
 
 
-def _verdict(scores: pd.DataFrame | None) -> str:
+def _verdict(scores: pd.DataFrame | None, *, held_out: bool) -> str:
     """Whether the task score moved beyond the interval of its gain."""
     if scores is None:
         return "More isotropic is not better: only a task score, of pairs with scores, tells whether it helps."
@@ -205,7 +205,7 @@ def _verdict(scores: pd.DataFrame | None) -> str:
         f"({LEVEL:.0%} interval {gain['low']:+.1f} to {gain['high']:+.1f})"
     )
     if gain["low"] > 0:
-        return f"{moved}: it helps these pairs."
+        return f"{moved}: it helps these pairs{'' if held_out else ', which it was fitted on'}."
     if gain["high"] < 0:
         return f"{moved}: it harms these pairs. Leave the rows alone."
     return f"{moved}: no more than chance could do. Leave the rows alone."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isotropy_metrics import Moments, PairSample, RowSample, measure, statistics_for, update_statistics
+from isotropy_metrics import MEASURES, Moments, PairSample, RowSample, measure, statistics_for, update_statistics
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.views import (
     CosineHistogram,
@@ -38,10 +38,12 @@ class SeenSpace:
     """What is shown of a space.
 
     Attributes:
+        moments: of all rows.
         values: of the measures, as `measure` gives them.
         cosines, spectrum, projection: its views.
     """
 
+    moments: Moments
     values: dict[str, float]
     cosines: CosineHistogram
     spectrum: VarianceSpectrum
@@ -62,10 +64,12 @@ class SeenSpace:
         of_all = [each for each in find_measures(SHOWN) if each.needs is not RowSample]
         statistics = statistics_for(of_all)
         update_statistics(statistics, rows)
+        moments = next(each for each in statistics if isinstance(each, Moments))
         return cls(
+            moments=moments,
             values=measure([*statistics, sample], SHOWN),
             cosines=cosine_histogram(rows, seed=seed),
-            spectrum=variance_spectrum(next(each for each in statistics if isinstance(each, Moments))),
+            spectrum=variance_spectrum(moments),
             projection=principal_projection(rows),
         )
 
@@ -80,3 +84,11 @@ def same_rows_of(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tuple[
     pairs = PairSample(size=None)
     pairs.update(first[drawn.positions], second[drawn.positions])
     return drawn.positions, pairs
+
+
+def notes_of_sample(n_rows: int, *others: str) -> list[str]:
+    """Which of the measures, and what else, are of some of the rows only, in a sentence; none if they are of all."""
+    if n_rows <= MOST_ROWS:
+        return []
+    sampled = ", ".join([*(name for name in SHOWN if MEASURES[name].needs is RowSample), *others])
+    return [f"{sampled} are of {MOST_ROWS:,} of the {n_rows:,} rows, drawn at random."]

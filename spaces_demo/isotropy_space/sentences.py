@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isotropy_metrics.study.resampling import LEVEL
 from isotropy_space.limits import limits_sentence, texts_sentence
 from isotropy_space.pairs import pair_limits_sentence
 from isotropy_space.training import training_limits_sentence
@@ -12,8 +13,8 @@ INTRODUCTION = """\
 # The geometry of your embeddings
 
 Is everything 0.8 similar to everything? Did fine-tuning reshape the space, and did nobody see it happen? Upload
-embeddings, or paste texts and choose a model. More isotropic is **not** better as such: read each value beside your
-task score.
+embeddings, or paste texts and choose a model. A space is *isotropic* if its rows spread equally in all directions.
+More isotropic is **not** better as such: read each value beside your task score.
 
 The page opens with an example: 4,000 common English words as MiniLM embeds them, before and after fine-tuning on the
 STS benchmark. Everything is computed by the Python package `isotropy-metrics`. Nothing you upload is kept: files are
@@ -67,6 +68,18 @@ TEXTS_EXAMPLE = "\n".join(
         "A cat sleeps on the sofa.",
         "The dog runs through the park.",
         "A bird is singing in the tree.",
+        "The train to Vienna leaves at nine.",
+        "Our flight was delayed by two hours.",
+        "She cycles to work every morning.",
+        "Add the onions and fry them slowly.",
+        "The soup needs a little more salt.",
+        "He bakes bread on Sundays.",
+        "The team won the match in extra time.",
+        "Our goalkeeper saved two penalties.",
+        "She broke the record over ten miles.",
+        "The doctor advised him to rest.",
+        "A new vaccine is being tested.",
+        "Nurses are asking for shorter shifts.",
     ]
 )
 MODEL_LABEL, MODEL_NOTE = "model", "an id on the Hugging Face Hub with .safetensors weights and no code of its own"
@@ -81,7 +94,7 @@ SECOND_MODEL, SECOND_LAYER = "second model", "layer of the second"
 
 ENHANCEMENT_LABEL, STRENGTH_LABEL = "enhancement", "strength"
 NO_STRENGTH = "no strength to choose"
-PAIRS_LABEL, PAIRS_NOTE = "pairs with scores (may be left out)", pair_limits_sentence()
+PAIRS_LABEL, PAIRS_NOTE = "pairs with scores", f"May be left out. {pair_limits_sentence()}"
 
 STATE_LABEL, STATE_NOTE = "trainer_state.json", training_limits_sentence()
 
@@ -91,7 +104,7 @@ DOWNLOADS_NOTE = "The enhancement fitted on **all** rows, these rows transformed
 DOWNLOADED, CODE_LABEL = "downloads", "the same in Python"
 
 MEASURES = "Measures"
-INTERVALS_NOTE = "low and high: the ends of the 95 % interval for so many rows. d: the number of features."
+INTERVALS_NOTE = f"low and high: the ends of the {LEVEL:.0%} interval for so many rows. d: the number of features."
 DRIFT, CHANGED = "Drift", "Rows whose neighbourhoods changed most"
 COSINES, SPECTRUM, PROJECTION, DIMENSIONS = "Cosines", "Variance", "Projection", "Dimensions"
 SCORES, ALARMS, CURVES = "Task score", "Collapse alarms", "Curves"

@@ -12,7 +12,10 @@ from isotropy_space.sentences import NOTES_HEADING
 
 DIGITS = 4
 
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@-]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+"""Marks, and what makes a link of an address."""
+
+LIST_NUMBER = re.compile(r"^(\s*\d+)\.")
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +42,7 @@ def shown_text(text: str) -> str:
         >>> print(shown_text("a_b <img>"))
         a\\_b \\<img\\>
     """
-    return MARKDOWN.sub(r"\\\1", text)
+    return LIST_NUMBER.sub(r"\1\\.", MARKDOWN.sub(r"\\\1", text))
 
 
 def shown_notes(notes: Iterable[str]) -> str:

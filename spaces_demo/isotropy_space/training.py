@@ -19,6 +19,7 @@ from isotropy_metrics.training_curves import (
     training_panels,
 )
 from isotropy_space.figures import draw_curves
+from isotropy_space.uploads import sentences_about, shown_name
 
 MAX_STATE_BYTES = 20_000_000
 MOST_FIGURES = 24
@@ -65,7 +66,7 @@ def read_training(path: str) -> Training:
         FileNotFoundError: there is no such file.
         ValueError: it is too large, no state of a Trainer, or one without isotropy.
     """
-    name = Path(path).name
+    name = shown_name(Path(path))
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {name}")
     if Path(path).stat().st_size > MAX_STATE_BYTES:
@@ -73,10 +74,11 @@ def read_training(path: str) -> Training:
             f"{name} is larger than {MAX_STATE_BYTES // 10**6} MB: log less often, or draw it at home with "
             "`isotropy-metrics plot`"
         )
-    history = parse_history(Path(path).read_bytes(), name)
-    _check_keys(history, name)
-    by_step = entries_by_step(history)
-    panels = training_panels(by_step)
+    with sentences_about(Path(path)):
+        history = parse_history(Path(path).read_bytes(), name)
+        _check_keys(history, name)
+        by_step = entries_by_step(history)
+        panels = training_panels(by_step)
     alarms = alarm_steps(by_step)
     return Training(
         sentence=_sentence(panels, by_step, alarms),

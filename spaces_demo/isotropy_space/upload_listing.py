@@ -35,3 +35,15 @@ def list_columns(path: str) -> Listing:
     with sentences_about(file):
         columns = embedding_files.list_columns(file, limits=UPLOAD_LIMITS)
     return Listing(columns.embeddings[:MAX_LISTED], (columns.texts + columns.numbers)[:MAX_LISTED])
+
+
+def those_beside(path: str, *names: str | None) -> list[str | None]:
+    """Each name by which this file too can name or colour its rows; None in place of any other.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError, ImportError: as `read_embeddings`.
+    """
+    file = uploaded_file(path)
+    with sentences_about(file):
+        columns = embedding_files.list_columns(file, limits=UPLOAD_LIMITS)
+    return [name if name in columns.texts + columns.numbers else None for name in names]

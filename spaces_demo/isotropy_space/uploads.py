@@ -40,7 +40,12 @@ def read_embeddings(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of columns of whole numbers: the page lists all columns
             file = open_embeddings(
-                path, column=column, words=names, references=labels, may_be_missing=True, limits=UPLOAD_LIMITS
+                path,
+                column=column or None,
+                words=names or None,
+                references=labels or None,
+                may_be_missing=True,
+                limits=UPLOAD_LIMITS,
             )
         if file.n_features < MIN_FEATURES:
             raise ValueError(f"{path} has one number per row: a geometry needs {MIN_FEATURES} at least")
@@ -48,7 +53,7 @@ def read_embeddings(
         if len(rows) < MIN_ROWS:
             raise ValueError(f"{path} has one row: a geometry needs {MIN_ROWS} at least")
     return Embeddings(
-        title=shown_name(path),
+        title=f"{shown_name(path)}, {plain_text(column, 40)}" if column else shown_name(path),
         rows=rows,
         names=_texts(ids["words"]) if names else None,
         labels=_texts_or_numbers(ids["references"]) if labels else None,
@@ -84,8 +89,11 @@ def shown_name(path: Path) -> str:
 def sentences_about(path: Path) -> Iterator[None]:
     """Errors of the library call the file by its name, not by its place on the server, and are not too long."""
 
+    name = shown_name(path)
+
     def sentence(error: Exception) -> str:
-        return plain_text(str(error).replace(str(path), shown_name(path)), MAX_SENTENCE)
+        said = str(error).replace(str(path), name)
+        return plain_text(said if name in said else f"{name}: {said}", MAX_SENTENCE)
 
     try:
         yield
@@ -96,7 +104,9 @@ def sentences_about(path: Path) -> Iterator[None]:
     except ImportError as error:
         raise ImportError(sentence(error)) from error
     except OSError as error:
-        raise OSError(f"{shown_name(path)} cannot be read: {plain_text(error.strerror)}") from error
+        if error.strerror is None:  # of pyarrow, with a sentence
+            raise OSError(sentence(error)) from error
+        raise OSError(f"{name} cannot be read: {plain_text(error.strerror)}") from error
 
 
 def _read_whole(file: EmbeddingFile) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import pandas as pd
-import plotly.graph_objects as go
 
 from isotropy_space import sentences as say
 from isotropy_space.coloring import CLUSTERS
 from isotropy_space.enhancement_choice import CHOICES
 from isotropy_space.example import example
 from isotropy_space.models import DEFAULT_MODEL, MODEL_CHOICES, POOLINGS
-from isotropy_space.opening import ENHANCEMENT, opening_strength
+from isotropy_space.opening import ENHANCEMENT
 from isotropy_space.page_errors import in_sentences
 from isotropy_space.upload_listing import list_columns
 
@@ -27,41 +25,45 @@ def table(label: str, column_widths: list[str] | None = None) -> gr.Dataframe:
         label=label,
         interactive=False,
         wrap=True,
-        max_height=640,
+        max_height=720,
         buttons=["copy", "fullscreen"],
         column_widths=column_widths,
+        elem_classes=["wide-table"] if column_widths else None,
     )
+
+
+def plot_if_any() -> gr.Plot:
+    """A plot that takes no place while there is none, see `PAGE_STYLE`."""
+    return gr.Plot(show_label=False, min_width=NARROW, elem_classes=["if-any"])
 
 
 def picture(heading: str, n_plots: int = 1) -> list[gr.components.Component]:
     """Plots beside each other, and a table of their numbers to unfold."""
     with gr.Column(min_width=NARROW):
-        gr.Markdown(f"### {heading}")
+        gr.Markdown(f"## {heading}")
         with gr.Row():
             plots = [gr.Plot(show_label=False, min_width=NARROW) for _ in range(n_plots)]
         with gr.Accordion(say.NUMBERS, open=False):
             return [*plots, table(f"{heading}: {say.NUMBERS}")]
 
 
-def hide_missing(answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The answer of a handler that has fewer pictures or tables for one file than for another."""
-    return tuple(gr.update(value=each, visible=not _is_missing(each)) for each in answer)
-
-
-def _is_missing(each: str | pd.DataFrame | go.Figure | None) -> bool:
-    return each is None or (isinstance(each, pd.DataFrame) and each.empty)
-
-
 def file_upload(label: str, note: str, file_types: list[str] | None = None) -> gr.File:
     """A place for a file, and what it must be."""
-    file = gr.File(label=label, type="filepath", height=150, file_types=file_types)
+    file = gr.File(label=label, type="filepath", height=176, file_types=file_types)
     gr.Markdown(note)
     return file
 
 
 def column_choice(label: str, note: str | None = None) -> gr.Dropdown:
     """Filled when a file comes; a name may be typed too."""
-    return gr.Dropdown([], label=label, info=note, allow_custom_value=True, min_width=150)
+    return open_choice([], label=label, info=note, min_width=150)
+
+
+def open_choice(choices: list[str], **settings: Any) -> gr.Dropdown:
+    """Choices beside which anything may be typed; the API says so too, where Gradio's own says that nothing may."""
+    choice = gr.Dropdown(choices, allow_custom_value=True, **settings)
+    choice.api_info = lambda: {"type": "string"}
+    return choice
 
 
 def fill_from(file: gr.File, of_embeddings: list[gr.Dropdown], beside: list[gr.Dropdown]) -> None:
@@ -116,9 +118,7 @@ def model_inputs(model: str, layer: str, which: int = -1) -> list[gr.components.
     """A model and one of its layers."""
     with gr.Row():
         return [
-            gr.Dropdown(
-                list(MODEL_CHOICES), value=DEFAULT_MODEL, label=model, info=say.MODEL_NOTE, allow_custom_value=True
-            ),
+            open_choice(list(MODEL_CHOICES), value=DEFAULT_MODEL, label=model, info=say.MODEL_NOTE, min_width=NARROW),
             gr.Number(which, label=layer, info=say.LAYER_NOTE, precision=0, min_width=120),
         ]
 
@@ -135,7 +135,7 @@ def coloring_choice(choices: tuple[str, ...]) -> gr.Radio:
 
 def strength_inputs() -> list[gr.components.Component]:
     """An enhancement and its slider, which is another for each enhancement."""
-    n_rows, n_features = example("before").rows.shape
+    n_rows, n_features = example("before").rows.shape  # half of which is fitted on
 
     def slider_of(name: str) -> dict[str, Any]:
         chosen = CHOICES[name]
@@ -144,13 +144,13 @@ def strength_inputs() -> list[gr.components.Component]:
         own = {"minimum": chosen.strength.least, "maximum": chosen.strength.most, "step": chosen.strength.step}
         return own | {
             "label": f"{say.STRENGTH_LABEL}: {chosen.strength.label}",
-            "value": chosen.default(n_rows, n_features),
+            "value": chosen.default(n_rows // 2, n_features),
             "interactive": True,
         }
 
     enhancement = gr.Dropdown(list(CHOICES), value=ENHANCEMENT, label=say.ENHANCEMENT_LABEL)
     summary = gr.Markdown(CHOICES[ENHANCEMENT].summary)
-    strength = gr.Slider(**slider_of(ENHANCEMENT) | {"value": opening_strength()})
+    strength = gr.Slider(**slider_of(ENHANCEMENT))
     enhancement.change(
         lambda name: (CHOICES[name].summary, gr.update(**slider_of(name))),
         enhancement,
