@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 import isotropy_metrics
-from isotropy_metrics.cli import enhance, measure, measures, plot, push, registration, study
+from isotropy_metrics.cli import enhance, measure, measures, merge, plot, push, registration, study
 
-COMMANDS = (measure, measures, enhance, study, plot, registration, push)
+COMMANDS = (measure, merge, measures, enhance, study, plot, registration, push)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

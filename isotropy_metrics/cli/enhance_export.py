@@ -44,7 +44,7 @@ def _export(options: argparse.Namespace) -> None:
 def _to_onnx(enhancement: Any, path: Path) -> None:
     """an ONNX model, `embeddings` to `enhanced`"""
     from isotropy_metrics.enhancement import to_onnx
-    from isotropy_metrics.enhancement._optional import optional
+    from isotropy_metrics.optional_library import optional
 
     optional("torch", "torch", "to_onnx")  # it sets the level of its loggers when it is imported
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators for images

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
+import zlib
+from itertools import zip_longest
 from typing import Any
 
 from isotropy_metrics.cli.measure_options import options_of_measures
-from isotropy_metrics.cli.value_table import print_values
+from isotropy_metrics.cli.value_table import print_result
 from isotropy_metrics.cli.warning_sentences import warnings_as_sentences
 from isotropy_metrics.cli.words import words
-from isotropy_metrics.embedding_files import compare_files, measure_file, open_embeddings
+from isotropy_metrics.embedding_files import compare_files, measure_files, open_embeddings
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.measures.comparisons import find_comparisons
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
@@ -22,17 +22,29 @@ def add_to(commands: Any) -> None:
     measure = commands.add_parser(
         "measure",
         help="measure the embeddings in a file, or compare those in two",
-        description="Measure the embeddings in FILE; with FILE2, compare the two row by row. Read are .npy, .npz, "
-        ".safetensors, .parquet, .arrow, .feather, .csv and .tsv files, and folders that datasets saved, in batches "
-        "and never loaded whole. `isotropy-metrics measures` lists the measures.",
+        description="Measure the embeddings in FILE; of two files, compare them row by row; with --together or "
+        "--state, measure all files as parts of one space. Read are .npy, .npz, .safetensors, .parquet, .arrow, "
+        ".feather, .csv and .tsv files, and folders that datasets saved, in batches and never loaded whole. "
+        "`isotropy-metrics measures` lists the measures.",
     )
     measure.set_defaults(command=_measure)
     add = measure.add_argument
-    add("file", metavar="FILE", help="file or folder with the embeddings")
-    add("file2", metavar="FILE2", nargs="?", help="a second one, to compare the first with")
+    add("files", metavar="FILE", nargs="+", help="file or folder with the embeddings; two of them are compared")
+    add("--together", action="store_true", help="the files are parts of one space")
+    add(
+        "--state",
+        metavar="OUT",
+        help="keep the statistics in a .safetensors file: the same command goes on with it",
+    )
+    add(
+        "--stream",
+        type=int,
+        metavar="N",
+        help="number of this part of what `merge` will join; default: by the names of the files",
+    )
     add("--measures", default="all", metavar="A,B", help="names, comma-separated; default: all that the ids allow")
     add("--column", metavar="C", help="column or array with the embeddings, where there are several")
-    add("--column2", metavar="C", help="the same of FILE2; default: as --column")
+    add("--column2", metavar="C", help="the same of the second file; default: as --column")
     add("--references", metavar="C", help="column with class labels")
     add("--words", metavar="C", help="column that says which word a row is an occurrence of")
     add("--sentences", metavar="C", help="column that says which sentence a row comes from")
@@ -51,7 +63,10 @@ def add_to(commands: Any) -> None:
 def _measure(options: argparse.Namespace) -> None:
     names = None if options.measures == "all" else words(options.measures)
     ids = [name for name in IDS if getattr(options, name) is not None]
-    allowed = find_measures(names, ids) if options.file2 is None else find_comparisons(names)
+    is_one_space = len(options.files) == 1 or options.together or options.state is not None
+    if len(options.files) > 2 and not is_one_space:
+        raise ValueError(f"there are {len(options.files)} files: two are compared; more are measured with --together")
+    allowed = find_measures(names, ids) if is_one_space else find_comparisons(names)
     if options.seed < 0:
         raise ValueError(f"--seed must not be negative, got {options.seed}")
     asked = {
@@ -64,21 +79,24 @@ def _measure(options: argparse.Namespace) -> None:
     }
     columns = {name: getattr(options, name) for name in (*IDS, "weight", "mask", "split")}
     with warnings_as_sentences():
-        files = [open_embeddings(options.file, column=options.column, **columns)]
-        if options.file2 is None:
-            values = measure_file(*files, names, **asked)
+        of_file = [options.column, *([] if is_one_space else [options.column2])]
+        files = [
+            open_embeddings(path, column=own or options.column, **columns)
+            for path, own in zip_longest(options.files, of_file)
+        ]
+        if is_one_space:
+            values = measure_files(files, names, state=options.state, stream=_stream(options), **asked)
+            spaces = [(", ".join(str(file.path) for file in files), files[0].source)]
         else:
-            files.append(open_embeddings(options.file2, column=options.column2 or options.column, **columns))
             values = compare_files(*files, names, **asked)
-    if options.json:
-        print(json.dumps(_without_nan(values), allow_nan=False))
-    else:
-        print_values(values, files)
+            spaces = [(str(file.path), file.source) for file in files]
+    print_result(values, spaces, as_json=options.json)
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _stream(options: argparse.Namespace) -> int:
+    """Without a state nothing will be merged; with one, parts are told apart by the names of their files."""
+    if options.stream is not None:
+        if options.stream < 0:
+            raise ValueError(f"--stream must not be negative, got {options.stream}")
+        return options.stream
+    return 0 if options.state is None else zlib.crc32("\n".join(options.files).encode())

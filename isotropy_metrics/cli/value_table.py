@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from isotropy_metrics.embedding_files import EmbeddingFile
 from isotropy_metrics.embedding_files.measured_file import PROVENANCE
 from isotropy_metrics.measures import MEASURES
 from isotropy_metrics.measures._measure import text_of
@@ -16,13 +17,26 @@ RECORDS = MEASURES | COMPARISONS
 Row = dict[str, str]
 
 
-def print_values(values: dict[str, Any], files: Sequence[EmbeddingFile]) -> None:
-    """Print what was measured, a row for each measure, and a row for each further key that it gave."""
-    for i, file in enumerate(files, 1):
-        n_rows = values.get("n_samples", values.get(f"n_samples{i}"))
-        print(f"{file.path}: {n_rows:,} rows, {file.n_features} features ({file.source})")
+def print_result(values: dict[str, Any], spaces: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """Print values for people, or as JSON and nothing else; see `print_values`."""
+    if as_json:
+        print(json.dumps(_without_nan(values), allow_nan=False))
+    else:
+        print_values(values, spaces)
+
+
+def print_values(values: dict[str, Any], spaces: Sequence[tuple[str, str]]) -> None:
+    """Print what was measured, a row for each measure, and a row for each further key that it gave.
+
+    Args:
+        values: what a measure of one space, or a comparison of two, gave.
+        spaces: where the rows of each space are, and what they are there.
+    """
+    for i, (place, source) in enumerate(spaces, 1):
+        n_rows, n_features = (values.get(key, values.get(f"{key}{i}")) for key in ("n_samples", "n_features"))
+        print(f"{place}: {n_rows:,} rows, {n_features} features ({source})")
     if "n_sampled" in values:
-        what = "measures of single rows" if len(files) == 1 else "comparisons of pairs"
+        what = "measures of single rows" if len(spaces) == 1 else "comparisons of pairs"
         print(f"{what} are of a sample of {values['n_sampled']:,}")
     rows = _rows(values)
     columns = [
@@ -33,6 +47,14 @@ def print_values(values: dict[str, Any], files: Sequence[EmbeddingFile]) -> None
         _print_with_rich(columns, table)
     except ImportError:
         _print_plainly(columns, table)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rows(values: dict[str, Any]) -> list[Row]:

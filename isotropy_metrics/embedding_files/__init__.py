@@ -4,7 +4,7 @@ from isotropy_metrics.embedding_files.column_listing import ColumnListing, list_
 from isotropy_metrics.embedding_files.compared_files import compare_files
 from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
 from isotropy_metrics.embedding_files.limits import Limits
-from isotropy_metrics.embedding_files.measured_file import measure_file
+from isotropy_metrics.embedding_files.measured_file import measure_file, measure_files
 from isotropy_metrics.embedding_files.opening import open_embeddings, read_batches
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "compare_files",
     "list_columns",
     "measure_file",
+    "measure_files",
     "open_embeddings",
     "read_batches",
 ]

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
-from isotropy_metrics.embedding_files.measured_file import Options, check_asked, rows_of_the_file, values_of
+from isotropy_metrics.embedding_files.measured_file import Options, check_asked, values_of
 from isotropy_metrics.embedding_files.opening import open_embeddings
 from isotropy_metrics.embedding_files.progress import progress_bar
+from isotropy_metrics.embedding_files.row_errors import rows_of_the_file
 from isotropy_metrics.measures._interval import N_RESAMPLES
 from isotropy_metrics.measures.comparisons import (
     Comparison,

@@ -13,9 +13,9 @@ import numpy as np
 from isotropy_metrics.arrays import as_rows
 from isotropy_metrics.embedding_files.embedding_file import EmbeddingFile
 from isotropy_metrics.embedding_files.embedding_writer import check_format, writing_embeddings
-from isotropy_metrics.embedding_files.measured_file import rows_of_the_file
 from isotropy_metrics.embedding_files.output_path import check_output
 from isotropy_metrics.embedding_files.progress import progress_bar
+from isotropy_metrics.embedding_files.row_errors import rows_of_the_file
 from isotropy_metrics.statistics import RowSample
 
 BATCH_VALUES = 2**22

@@ -12,8 +12,8 @@ import numpy as np
 from isotropy_metrics.arrays import as_rows, squared_norms
 from isotropy_metrics.embedding_files.embedding_file import EmbeddingFile
 from isotropy_metrics.embedding_files.enhanced_file import steps_of, without_warnings
-from isotropy_metrics.embedding_files.measured_file import rows_of_the_file
 from isotropy_metrics.embedding_files.progress import progress_bar
+from isotropy_metrics.embedding_files.row_errors import rows_of_the_file
 from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.moments import block_rows_of
 

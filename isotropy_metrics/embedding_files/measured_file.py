@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from isotropy_metrics.arrays import as_rows, squared_norms
-from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
+from isotropy_metrics.embedding_files.embedding_file import EmbeddingFile
+from isotropy_metrics.embedding_files.gathered_files import gather_files
 from isotropy_metrics.embedding_files.opening import open_embeddings
 from isotropy_metrics.embedding_files.progress import progress_bar
-from isotropy_metrics.measures import Measure, find_measures, measure, statistics_for
+from isotropy_metrics.measures import Measure, find_measures, measure
 from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
-from isotropy_metrics.measures._statistics import ID_MEANINGS, update_statistics
+from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.measures.comparisons import PROVENANCE as PROVENANCE_OF_TWO
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
@@ -58,24 +57,57 @@ def measure_file(
         >>> measure_file(path, "isoscore")
         {'isoscore': 1.0, 'dimensions_used': 4.0, 'n_samples': 80, 'n_features': 4}
     """
-    file = file if isinstance(file, EmbeddingFile) else open_embeddings(file)
-    weighted = file.columns.weight is not None
-    chosen = find_measures(measures, file.columns.ids)
+    asked = {"options": options, "sample_size": sample_size, "interval": interval, "null": null}
+    return measure_files([file], measures, **asked, n_resamples=n_resamples, seed=seed, progress=progress)
+
+
+def measure_files(
+    files: Sequence[str | Path | EmbeddingFile],
+    measures: str | Measure | Iterable[str | Measure] | None = None,
+    *,
+    state: str | Path | None = None,
+    stream: int = 0,
+    options: Options | None = None,
+    sample_size: int | None = DEFAULT_SIZE,
+    interval: float | None = None,
+    null: bool = False,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Measures of the embeddings in several files, which are parts of one space.
+
+    Args:
+        files: as `measure_file` takes one; columns are named alike in all of them.
+        state: a file that keeps the statistics, so that a run that was cut short goes on where it stopped, and that
+            `isotropy-metrics merge` takes; see `gather_files`.
+        stream: tells apart the parts that will be merged; see `RowSample`.
+        measures, options, sample_size, interval, null, n_resamples, seed, progress: see `measure_file`.
+
+    Raises:
+        ValueError, OSError, TypeError: see `measure_file` and `gather_files`.
+    """
+    files = [file if isinstance(file, EmbeddingFile) else open_embeddings(file) for file in files]
+    columns = files[0].columns
+    weighted = columns.weight is not None
+    chosen = find_measures(measures, columns.ids)
     if measures is None:
         chosen = [each for each in chosen if each.weighted or not weighted]
     check_asked(chosen, options, interval, weighted)
     for each in chosen:
-        missing = [name for name in each.ids if name not in file.columns.ids]
+        missing = [name for name in each.ids if name not in columns.ids]
         if missing:
             raise ValueError(f"{each.name} needs {missing[0]}: name the column with {ID_MEANINGS[missing[0]]}")
-    statistics = statistics_for(chosen, interval=interval is not None, seed=seed, size=sample_size)
-    first_row = 0
-    with progress_bar(file.n_rows, file.path.name, "rows", progress) as done:
-        for batch in file.batches():
-            with rows_of_the_file(first_row, (file, batch)):
-                update_statistics(statistics, batch.rows, mask=None, weight=batch.weight, **batch.ids)
-            first_row += len(batch)
-            done(len(batch))
+    statistics = gather_files(
+        files,
+        chosen,
+        state=state,
+        interval=interval is not None,
+        sample_size=sample_size,
+        seed=seed,
+        stream=stream,
+        progress=progress,
+    )
     asked = {"interval": interval, "null": null, "n_resamples": n_resamples, "seed": seed}
     return values_of(measure, statistics, chosen, options or {}, asked, measures is not None, progress)
 
@@ -91,20 +123,6 @@ def check_asked(chosen: Sequence[Measure], options: Options | None, interval: fl
     for each in chosen:
         if weighted and not each.weighted:
             raise ValueError(f"{each.name} has no meaning for weights of rows: leave them out")
-
-
-@contextmanager
-def rows_of_the_file(first_row: int, *read: tuple[EmbeddingFile, Batch]) -> Iterator[None]:
-    """An error about a row of these batches has the row's number in the file."""
-    try:
-        yield
-    except ValueError as error:
-        for file, batch in read:
-            try:
-                squared_norms(as_rows(batch.rows)[0], first_row)
-            except ValueError as of_file:
-                raise ValueError(f"{file.path}: {of_file}") from error
-        raise ValueError(f"{read[0][0].path}, rows {first_row} and later: {error}") from error
 
 
 def values_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isotropy_metrics.enhancement._optional import optional
+from isotropy_metrics.optional_library import optional
 
 if TYPE_CHECKING:
     import faiss

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import steps_of
 from isotropy_metrics.enhancement.fingerprint import Fingerprint
 from isotropy_metrics.enhancement.saved_enhancement import fingerprint_of, save
+from isotropy_metrics.optional_library import optional
 
 CARD = """\
 ---

@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from isotropy_metrics.enhancement._description import describe, rebuild
-from isotropy_metrics.enhancement._optional import optional
 from isotropy_metrics.enhancement._steps import enhancements_of
 from isotropy_metrics.enhancement.fingerprint import Fingerprint
 from isotropy_metrics.enhancement.per_group import PerGroup
+from isotropy_metrics.optional_library import optional
 from isotropy_metrics.version import __version__
 from isotropy_metrics.whole_file import whole_file
 

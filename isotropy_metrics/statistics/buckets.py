@@ -12,11 +12,18 @@ from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
 from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
 from isotropy_metrics.statistics.row_sample import hashed
+from isotropy_metrics.statistics.unit_moments import UnitMoments
 
 N_BUCKETS = 32
 
 FEW_PARTS = 15
 """Below so many buckets with rows halves of them are announced as doubtful: 20 sentences fill 15 of 32 on average."""
+
+KINDS = {kind.__name__: kind for kind in (Moments, UnitMoments, ClassMoments)}
+"""What buckets are of, by name."""
+
+STATE = ("kind", "seed", "generator", "dealt", "parts")
+"""What a state holds."""
 
 
 class Buckets:
@@ -89,6 +96,30 @@ class Buckets:
         for part, of_other in zip(self.parts, other.parts, strict=True):
             part.merge(of_other)
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered: plain numbers and numpy arrays, the states of the parts, and that of the draw."""
+        return {
+            "kind": self.kind.__name__,
+            "seed": self.seed,
+            "generator": self._generator.bit_generator.state,
+            "dealt": self._dealt.copy(),
+            "parts": [part.state_dict() for part in self.parts],
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Buckets:
+        """The buckets that `state_dict` described; they go on as those would have."""
+        missing = [name for name in STATE if name not in state]
+        if missing or state["kind"] not in KINDS or len(state["parts"]) != N_BUCKETS:
+            raise ValueError(f"not a state of Buckets: {', '.join(missing) or 'kind or parts'} missing")
+        kind = KINDS[state["kind"]]
+        buckets = cls(kind, state["seed"])
+        for part, own in zip(buckets.parts, state["parts"], strict=True):
+            part.merge(kind.from_state_dict(own))
+        buckets._generator.bit_generator.state = state["generator"]
+        buckets._dealt = np.array(state["dealt"], dtype=int)
+        return buckets
 
     @property
     def whole(self) -> Moments | ClassMoments:

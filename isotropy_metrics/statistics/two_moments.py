@@ -67,19 +67,21 @@ class TwoMoments:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered, as plain numbers and numpy arrays, `first_mean` ... `second_mean` ..."""
-        if isinstance(self.first, Buckets):
-            raise TypeError("a state is kept of moments, not of buckets: make TwoMoments() without buckets")
+        """All that is remembered, as plain numbers and numpy arrays, `first_mean` ... `second_mean` ...
+
+        Of buckets, see `Buckets.state_dict`: `first_parts` ... `second_parts` ...
+        """
         of_first = {f"first_{name}": value for name, value in self.first.state_dict().items()}
         return of_first | {f"second_{name}": value for name, value in self.second.state_dict().items()}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> TwoMoments:
         """The statistics that `state_dict` described."""
-        missing = [name for name in cls().state_dict() if name not in state]
+        kind = Buckets if "first_parts" in state else Moments
+        missing = [name for name in cls(buckets=kind is Buckets).state_dict() if name not in state]
         if missing:
             raise ValueError(f"not a state of TwoMoments: {', '.join(missing)} missing")
-        return cls.of(*(Moments.from_state_dict(_without(prefix, state)) for prefix in ("first_", "second_")))
+        return cls.of(*(kind.from_state_dict(_without(prefix, state)) for prefix in ("first_", "second_")))
 
     @classmethod
     def of(cls, first: Moments, second: Moments) -> TwoMoments:
