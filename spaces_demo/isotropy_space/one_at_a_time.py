@@ -1,17 +1,18 @@
-"""One at a time: handlers take turns, so that memory is bounded and each has both cores."""
+"""One at a time: all handlers work in one thread, so that memory is bounded and used again, and each has both cores."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
-_turn = threading.Lock()
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="computing")
+"""Each thread would keep memory of its own; and the warnings of Python can be collected by one at a time only."""
 
 
 def one_at_a_time(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler that waits for its turn; the warnings of Python can be collected by one thread only.
+    """A handler that waits for its turn.
 
     Example:
         >>> one_at_a_time(max)(3, 5)
@@ -20,8 +21,7 @@ def one_at_a_time(handler: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(handler)
     def in_turn(*arguments: Any, **named: Any) -> Any:
-        with _turn:
-            return handler(*arguments, **named)
+        return _worker.submit(handler, *arguments, **named).result()
 
     return in_turn
 
@@ -38,11 +38,7 @@ def step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterato
     def in_turns(*arguments: Any, **named: Any) -> Iterator[Any]:
         steps = handler(*arguments, **named)
         end = object()
-        while True:
-            with _turn:
-                step = next(steps, end)
-            if step is end:
-                return
+        while (step := _worker.submit(next, steps, end).result()) is not end:
             yield step
 
     return in_turns
