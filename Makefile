@@ -18,7 +18,7 @@ space: $(VENV)/demo.installed
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=40
 
 bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.second_moments --rounds 15

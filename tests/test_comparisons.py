@@ -972,8 +972,10 @@ def test_buckets_of_two_moments_keep_pairs_together_and_merge():
     assert modality_gap(pickle.loads(pickle.dumps(merged))) == modality_gap(merged)
     with pytest.raises(TypeError, match="merge with their like"):
         merged.merge(TwoMoments())
-    with pytest.raises(TypeError, match="a state is kept of moments, not of buckets"):
-        merged.state_dict()
+    again = TwoMoments.from_state_dict(merged.state_dict())
+    assert modality_gap(again, interval=0.9) == modality_gap(merged, interval=0.9)
+    with pytest.raises(ValueError, match="not a state of TwoMoments: second_parts missing"):
+        TwoMoments.from_state_dict({key: value for key, value in merged.state_dict().items() if key != "second_parts"})
 
 
 def test_pairs_of_a_sample_stay_pairs_in_halves_and_subsets():

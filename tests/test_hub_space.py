@@ -53,6 +53,7 @@ print(json.dumps(values))
 """
 
 
+@pytest.mark.slow
 def test_written_folders_load_in_a_fresh_process_and_give_the_value_of_the_plain_function(tmp_path):
     folders = [write_space(name, tmp_path / "spaces" / name) for name in INPUTS]
     for name, inputs in INPUTS.items():
@@ -260,6 +261,7 @@ print(json.dumps([labels, answer(*paths), answer(*[None] * len(paths)), answer(*
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["isoscore", "silhouette", "linear_cka"])
 def test_the_page_builds_without_warnings_and_its_button_computes_or_refuses(name, tmp_path, upload):
     if importlib.util.find_spec("gradio") is None:

@@ -29,6 +29,7 @@ def coverage(draw, names, options=None, **ids):
     return shares
 
 
+@pytest.mark.slow
 def test_intervals_of_independent_rows_cover_at_about_their_level():
     names = [
         "isoscore",

@@ -83,6 +83,7 @@ def test_a_weight_of_zero_changes_nothing(tmp_path):
         assert [e["loss"] for e in training_logs(plain)] == [e["loss"] for e in training_logs(zero)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TERMS)
 def test_gradient_with_accumulation_is_that_of_the_joined_batch(name, tmp_path):
     """The effect of the term on one step of SGD, with one batch of 8 and with 4 micro-batches of 2."""
@@ -281,6 +282,7 @@ def test_a_module_that_calls_its_encoder_twice(tmp_path):
     assert seen == [(2 * sum(len(row["input_ids"]) for row in data), 16)]
 
 
+@pytest.mark.slow
 def test_two_terms_add_up_with_and_without_accumulation(tmp_path):
     def terms():
         return [CLReg(), IStar()]

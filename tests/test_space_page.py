@@ -212,6 +212,7 @@ def words_and_groups(path, names, labels, seed=4):
     return rows
 
 
+@pytest.mark.slow
 def test_it_opens_with_the_answers_for_the_example(visit):
     started = time.monotonic()
     page = visit()

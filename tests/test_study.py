@@ -172,6 +172,7 @@ def test_a_resumed_study_is_not_fine_tuned_again(small_study, tmp_path, monkeypa
     assert results.experiments["layers"].tables == small_study[1].experiments["layers"].tables
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_added_to(tmp_path, finetuned, monkeypatch):
     arguments = CHEAP | {"finetuned": finetuned, "experiments": "drift"}
     first = run_study(tmp_path / "out", **arguments)
@@ -200,6 +201,7 @@ def test_a_study_is_not_resumed_on_data_that_have_changed(tmp_path, finetuned):
     assert list(run_study(tmp_path / "out", resume=True, **arguments).experiments) == ["layers", "drift"]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_study_left_out_may_come_later(tmp_path, finetuned, monkeypatch):
     arguments = CHEAP | {"finetuned": finetuned, "experiments": "all"}
     for name in EXPERIMENTS:

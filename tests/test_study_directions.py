@@ -203,6 +203,7 @@ def test_a_score_that_is_missing_for_some_directions_leaves_a_gap(swept, tmp_pat
     assert np.isnan(line.get_ydata()).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_custom_score_has_a_sweep_without_intervals(case, minilm_path, tmp_path):
     task = Custom.of(lambda embeddings: float(np.square(embeddings).mean()), case.task.test.texts)
     read = through_json(E7.run(small_case(minilm_path, task=task, n_clusters=2)), tmp_path)

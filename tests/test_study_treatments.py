@@ -162,6 +162,7 @@ def test_compat_is_the_authors_procedure_on_the_held_out_tokens(case, minilm_pat
     assert "flatters" in outcome.protocol["fitted_on"]
 
 
+@pytest.mark.slow
 def test_a_search_takes_what_scores_best_on_the_development_texts(case, minilm_path, monkeypatch):
     monkeypatch.setattr(treatment_search, "CLUSTERS", (2, 5, 900))
     monkeypatch.setattr(treatment_search, "DIRECTIONS", (1, 40))

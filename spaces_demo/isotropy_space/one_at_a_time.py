@@ -1,4 +1,4 @@
-"""One at a time: all handlers work in one thread, so that memory is bounded and used again, and each has both cores."""
+"""One at a time: all handlers work in one thread: memory is bounded and used again, and each has both cores."""
 
 from __future__ import annotations
 
