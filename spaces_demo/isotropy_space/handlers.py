@@ -31,6 +31,9 @@ from isotropy_space.uploads import read_embeddings
 KEPT_SECONDS = 30 * 60
 """How long a file stays, at most, that somebody uploads or is given."""
 
+NO_SCORES = pd.DataFrame(columns=["name", "value", "low", "high"])
+"""Without pairs."""
+
 Picture = tuple[go.Figure, pd.DataFrame]
 
 
@@ -320,7 +323,7 @@ def _repaired(found: Repaired) -> tuple:
         shown_notes(found.notes),
         shown_table(found.measures),
         found.scores_figure,
-        None if found.scores is None else shown_table(found.scores),
+        NO_SCORES if found.scores is None else shown_table(found.scores),
         *_picture(found.cosines_figure, found.cosines),
         *_picture(found.spectra_figure, found.spectra),
         found.before_figure,
