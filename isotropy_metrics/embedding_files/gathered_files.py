@@ -18,7 +18,7 @@ from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 from isotropy_metrics.statistics_file import load_statistics, save_statistics
 
 SAVE_VALUES = 2**28
-"""Numbers between two saves, a second or two of work. They are counted because a clock would not save at the same
+"""Numbers between two saves, a few seconds of work. They are counted because a clock would not save at the same
 batches again: so a run that was cut short adds the same rows in the same groups as one that was not."""
 
 
