@@ -6,6 +6,7 @@ import gradio as gr
 from isotropy_space import handlers
 from isotropy_space import sentences as say
 from isotropy_space.coloring import COLORINGS, LABELS
+from isotropy_space.first_picture import first_picture
 from isotropy_space.forgetting import keep_forgetting
 from isotropy_space.limits import MAX_BYTES
 from isotropy_space.palette import PAGE_STYLE
@@ -51,7 +52,11 @@ def build() -> gr.Blocks:
     pause = handlers.KEPT_SECONDS // 6
     forgetting = (pause, handlers.KEPT_SECONDS - pause)
     with gr.Blocks(title=say.TITLE, analytics_enabled=False, delete_cache=forgetting, fill_width=True) as page:
-        gr.Markdown(say.INTRODUCTION)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=NARROW):
+                gr.Markdown(say.INTRODUCTION)
+            with gr.Column(scale=2, min_width=NARROW):
+                gr.HTML(first_picture())
         with gr.Tabs():
             with gr.Tab(say.LOOK) as tab:
                 look_tab(page)

@@ -15,7 +15,7 @@ from isotropy_space.example import EXAMPLE_STATE, example
 from isotropy_space.training import read_training
 from space_server import space_server
 
-from isotropy_metrics import isoscore, linear_cka
+from isotropy_metrics import isoscore, linear_cka, neighborhood_overlap
 from isotropy_metrics.enhancement import AllButTheTop, from_pretrained
 from isotropy_metrics.hidden_states import embed
 
@@ -30,6 +30,7 @@ pytestmark = [
 PATIENCE = 90_000
 """In milliseconds: of a machine with other work; a quiet one needs a few seconds."""
 
+FIRST_PICTURE = ".first-picture [role=img]"
 PICTURE = ".js-plotly-plot:has(.main-svg)"
 PHONE = 390
 
@@ -122,8 +123,13 @@ def visit(server, browser):
         page.on("console", hear)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", see)
-        page.goto(f"{server.url}/?__theme={theme}")
-        page.locator(PICTURE).first.wait_for()
+        started = time.monotonic()
+        page.goto(f"{server.url}/?__theme={theme}", wait_until="commit")
+        seen = []
+        for picture in (FIRST_PICTURE, PICTURE):
+            page.locator(picture).first.wait_for()
+            seen.append(f"{time.monotonic() - started:.2f} s")
+        print(f"the first picture after {seen[0]}, the first that answers a pointer after {seen[1]}")
         return page
 
     yield visit
@@ -214,10 +220,11 @@ def words_and_groups(path, names, labels, seed=4):
 
 @pytest.mark.slow
 def test_it_opens_with_the_answers_for_the_example(visit):
-    started = time.monotonic()
     page = visit()
-    first_picture = time.monotonic() - started
-    print(f"the first picture: {first_picture:.2f} s after the visitor came")
+    sentence = page.locator(FIRST_PICTURE).get_attribute("aria-label")
+    overlap = neighborhood_overlap(*(example(which).rows for which in ("before", "after")))["neighborhood_overlap"]
+    assert f"overlap by {overlap:.0%} on average" in sentence
+    says(page, sentence)
     is_seen(page, PICTURE, 4)
     seen = table(page, say.MEASURES)
     expected = next(handlers.look_at_file())[2].set_index("measure")
@@ -225,7 +232,6 @@ def test_it_opens_with_the_answers_for_the_example(visit):
     assert seen.value.astype(float).tolist() == expected.value.tolist()
     assert float(seen.value["isoscore"]) == shown(isoscore(example("before").rows)["isoscore"])
     assert (seen.low["isoscore"], seen.high["isoscore"]) != ("", "")
-    assert first_picture < 15
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ PAGE_STYLE = """
   font-family: var(--font) !important; font-size: 13px; font-variant-numeric: tabular-nums;
   word-break: normal; overflow-wrap: break-word;
 }
+.first-picture { margin: 0; color: var(--body-text-color); }
+.first-picture figcaption { font-size: 13px; }
 .if-any:has(.empty) { display: none; }
 .wide-table .upload-container { overflow-x: auto; }
 .wide-table .virtual-table-viewport { min-width: 820px; }

@@ -21,6 +21,17 @@ STS benchmark. Everything is computed by the Python package `isotropy-metrics`. 
 deleted within half an hour.
 """
 
+FIRST_PICTURE_TITLES = {"before": "before fine-tuning", "after": "after fine-tuning"}
+
+
+def first_picture(n_words: int, overlap: float) -> str:
+    """What the first picture shows, given how much the neighbourhoods before and after overlap (Jaccard)."""
+    return (
+        f"The {n_words:,} words along their two strongest directions. The ten nearest neighbours of a word before and "
+        f"after overlap by {overlap:.0%} on average."
+    )
+
+
 LOOK, COMPARE, REPAIR, TRAINING = "Look", "Compare", "Repair", "Training"
 
 LOOK_INTRODUCTION = (
