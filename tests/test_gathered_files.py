@@ -255,14 +255,14 @@ def run(capsys, *arguments, code=0):
 def test_parts_measured_apart_and_merged_are_the_whole(parts, tmp_path, capsys):
     asked = ["--measures", ",".join(NAMES), "--json", "--interval", "0.9", "--sample-size", "500"]
     states = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    for path, state in zip(parts, states, strict=True):
-        run(capsys, "measure", path, "--state", state, *asked)
+    for stream, (path, state) in enumerate(zip(parts, states, strict=True)):
+        run(capsys, "measure", path, "--state", state, "--stream", stream, *asked)
     output = ["--output", tmp_path / "all.safetensors"]
     found = json.loads(run(capsys, "merge", *states, "--json", "--interval", "0.9", *output).out)
     whole = json.loads(run(capsys, "measure", *parts, "--together", *asked).out)
     for name in NAMES:
         is_of_a_sample = name == "uniformity"  # which is another one of parts
-        assert found[name] == pytest.approx(whole[name], rel=0.02 if is_of_a_sample else 1e-6)
+        assert found[name] == pytest.approx(whole[name], rel=0.05 if is_of_a_sample else 1e-6)
         assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
     assert found["n_samples"] == len(X)
     again = json.loads(run(capsys, "merge", tmp_path / "all.safetensors", "--json", "--interval", "0.9").out)
