@@ -1,6 +1,7 @@
 """The one file that knows numpy from torch: shapes, dtypes, masks, finite checks.
 
-Everything behind this door is a C-contiguous numpy array of float32 or float64 with shape (n_samples, n_features).
+Everything behind this door is a C-contiguous numpy array of float32 or float64 with shape (n_samples, n_features); for
+callers that say `on_device=True`, rows of a GPU are a tensor of these dtypes and stay where they are.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import numpy as np
 
 MAX_EXACT_INTEGER = 2**53
 
+DEVICES = ("cuda",)
+"""Kinds of devices whose rows need not come to the host: they compute in float64, which Apple's mps does not."""
 
-def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+
+def as_rows(
+    embeddings: Any, mask: Any = None, weight: Any = None, on_device: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Turn what users hold into rows and their weights.
 
     Args:
@@ -23,6 +29,7 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
             float32, integers float64.
         mask: 0 and 1, of the shape of `embeddings` without its last axis; rows where it is 0 are left out.
         weight: of the same shape as `mask`; non-negative and finite. Rows of weight zero are left out too.
+        on_device: leave a tensor of one of `DEVICES` there.
 
     Returns:
         rows (n_kept, n_features) in float32 or float64, and weights (n_kept,) in float64, or None.
@@ -32,18 +39,18 @@ def as_rows(embeddings: Any, mask: Any = None, weight: Any = None) -> tuple[np.n
 
     Finite values are not checked here: `squared_norms` does it in the pass that every statistic makes anyway.
     """
-    rows, weight, _ = as_rows_and_ids(embeddings, mask, weight)
+    rows, weight, _ = as_rows_and_ids(embeddings, mask, weight, on_device)
     return rows, weight
 
 
 def as_rows_and_ids(
-    embeddings: Any, mask: Any = None, weight: Any = None, **ids: Any
+    embeddings: Any, mask: Any = None, weight: Any = None, on_device: bool = False, **ids: Any
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
     """`as_rows`, and the ids that go with the rows (labels, words, sentences), in int64: see `as_ids`.
 
     An id array has the shape of `embeddings` without its last axis, as `mask` has; those that are None are left out.
     """
-    rows = _as_float_array(embeddings)
+    rows = _as_float_tensor(embeddings) if on_device and lies_on_device(embeddings) else _as_float_array(embeddings)
     if rows.ndim not in (2, 3):
         raise ValueError(
             f"embeddings must have shape (n_samples, n_features), or (batch, length, n_features) with a mask; "
@@ -68,10 +75,37 @@ def as_rows_and_ids(
     if weight is not None:
         keep = keep & (weight > 0)
     if not keep.all():
-        rows = rows[keep]
+        rows = take_rows(rows, keep)
         weight = None if weight is None else weight[keep]
         given = {name: values[keep] for name, values in given.items()}
-    return np.ascontiguousarray(rows), weight, given
+    return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows, weight, given
+
+
+def lies_on_device(embeddings: Any) -> bool:
+    """Whether this is a dense tensor of numbers on one of `DEVICES`."""
+    torch = sys.modules.get("torch")
+    return (
+        torch is not None
+        and isinstance(embeddings, torch.Tensor)
+        and embeddings.device.type in DEVICES
+        and embeddings.layout is torch.strided
+        and embeddings.is_floating_point()
+    )
+
+
+def take_rows(rows: Any, which: np.ndarray) -> Any:
+    """Some of the rows that `as_rows` gave, by indices or a mask; they stay where they are."""
+    if isinstance(rows, np.ndarray):
+        return rows[which]
+    import torch
+
+    indices = np.flatnonzero(which) if which.dtype == bool else which
+    return rows[torch.from_numpy(indices).to(rows.device)]
+
+
+def on_host(rows: Any) -> np.ndarray:
+    """Rows that `as_rows` gave as an array."""
+    return rows if isinstance(rows, np.ndarray) else rows.cpu().numpy()
 
 
 def as_ids(values: Any, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -120,19 +154,27 @@ def squared_norms(rows: np.ndarray, first_row: int = 0, squares: np.ndarray | No
     `first_row` is the index that the first of these rows has for the user; `squares` receives the squared entries.
     float32 squares overflow above 1e19 and vanish below 1e-19; the few rows concerned are squared in float64.
     """
-    if squares is None:
+    if not isinstance(rows, np.ndarray):
+        norms = _squared_norms_on_device(rows)
+    elif squares is None:
         norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
     else:
         with np.errstate(over="ignore", under="ignore"):
             norms = np.einsum("ij->i", np.multiply(rows, rows, out=squares)).astype(np.float64)
     doubtful = np.flatnonzero(~((norms > 1e-30) & (norms < 1e37)))
-    if len(doubtful) and rows.dtype == np.float32:
+    if len(doubtful) and rows.dtype == np.float32:  # never so of a tensor
         suspects = rows[doubtful].astype(np.float64)
         norms[doubtful] = np.einsum("ij,ij->i", suspects, suspects)
     if not np.isfinite(norms).all():
         row = int(np.flatnonzero(~np.isfinite(norms))[0])
-        raise ValueError(f"row {first_row + row} of the embeddings {_why_not_squared(rows[row])}")
+        raise ValueError(f"row {first_row + row} of the embeddings {_why_not_squared(on_host(rows[row]))}")
     return norms
+
+
+def _squared_norms_on_device(rows: Any) -> np.ndarray:
+    import torch
+
+    return np.square(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).cpu().numpy())
 
 
 def _why_not_squared(row: np.ndarray) -> str:
@@ -143,6 +185,11 @@ def _why_not_squared(row: np.ndarray) -> str:
         f"holds {bad[0]}: remove rows with NaN or inf, or mask them (masked rows are not counted here); float16 "
         "overflows above 65504, then run the model in bfloat16 or float32"
     )
+
+
+def _as_float_tensor(embeddings: Any) -> Any:
+    """A tensor that `lies_on_device` in float32 or float64."""
+    return embeddings.detach() if embeddings.element_size() == 8 else embeddings.detach().float()
 
 
 def _as_float_array(embeddings: Any) -> np.ndarray:

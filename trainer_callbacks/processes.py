@@ -8,19 +8,9 @@ from typing import Any
 
 import torch
 
+from isotropy_metrics.statistics.distributed import are_connected, rank, world_size
 
-def rank() -> int:
-    """Number of this process, 0 when alone."""
-    return torch.distributed.get_rank() if are_connected() else 0
-
-
-def world_size() -> int:
-    """How many processes there are."""
-    return torch.distributed.get_world_size() if are_connected() else 1
-
-
-def are_connected() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+__all__ = ["are_connected", "from_main", "raise_together", "raised_together", "rank", "world_size"]
 
 
 def raise_together(error: Exception | None) -> None:

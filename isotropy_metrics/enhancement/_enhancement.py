@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from isotropy_metrics.arrays import as_rows
+from isotropy_metrics.arrays import as_rows, lies_on_device
 from isotropy_metrics.enhancement._carried import Carried
 from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off, warn_of_forgetting
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
@@ -134,7 +134,7 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return RowStatistics()
 
     def _update(self, statistics: RowStatistics, X: Any, sample_weight: Any, reset: bool) -> None:
-        rows = self._validated(X, reset)
+        rows = as_rows(X, on_device=True)[0] if lies_on_device(X) else self._validated(X, reset)
         self.check_parameters(rows.shape[1])
         statistics.update(rows, weight=sample_weight)
         if not statistics.n_rows:

@@ -9,7 +9,7 @@ from typing import Any
 
 from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
 from isotropy_metrics.measures._measure import Measure, measure_of
-from isotropy_metrics.measures._statistics import as_statistics, statistics_for, update_statistics
+from isotropy_metrics.measures._statistics import as_statistics, merge_statistics, statistics_for, update_statistics
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
 
 MEASURES: dict[str, Measure] = {}
@@ -119,6 +119,7 @@ __all__ = [
     "find_measures",
     "measure",
     "measure_of",
+    "merge_statistics",
     "statistics_for",
     "update_statistics",
     *MEASURES,

@@ -48,6 +48,55 @@ def update_statistics(
         statistic.update(embeddings, mask=mask, weight=weight, **own)
 
 
+def skip_rows(statistics: Iterable[Statistic], n_rows: int, ids: Iterable[str] = ()) -> None:
+    """Pass over rows with these ids, which another part of the same stream is shown; see `RowSample.skip`."""
+    for statistic in statistics:
+        if isinstance(statistic, RowSample) or (isinstance(statistic, Buckets) and "sentences" not in ids):
+            statistic.skip(n_rows)
+
+
+def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
+    """The statistics of the rows of all parts together: map-reduce, where `update_statistics` is the map.
+
+    The parts keep their value, so that an engine may merge them again; they are taken one after the other, and two are
+    held in memory at a time if they come from a generator.
+
+    Args:
+        parts: statistics as `statistics_for` makes them of the same measures, each part with a `stream` of its own.
+
+    Returns:
+        Statistics of their own, for `measure`, or to be merged further.
+
+    Raises:
+        ValueError: there are no parts, parts of unlike number, or rows of unlike widths.
+        TypeError: statistics of unlike kinds.
+
+    Example:
+        >>> import numpy as np
+        >>> from isotropy_metrics import find_measures, measure
+        >>> X = np.random.default_rng(0).normal(size=(2000, 16)) * 4 + 1
+        >>> parts = [statistics_for(find_measures("isoscore"), stream=i) for i in range(2)]
+        >>> for part, rows in zip(parts, (X[:500], X[500:])):
+        ...     update_statistics(part, rows)
+        >>> values = measure(merge_statistics(parts), "isoscore")
+        >>> round(values["isoscore"], 3), values["n_samples"]
+        (0.99, 2000)
+    """
+    merged: list[Statistic] | None = None
+    for part in parts:
+        part = list(part)
+        if merged is None:
+            merged = [type(each).from_state_dict(each.state_dict()) for each in part]
+            continue
+        if len(part) != len(merged):
+            raise ValueError(f"a part has {len(part)} statistics, the first has {len(merged)}: they are no like parts")
+        for own, other in zip(merged, part, strict=True):
+            own.merge(other)
+    if merged is None:
+        raise ValueError("there are no parts to merge")
+    return merged
+
+
 def as_statistics(embeddings: Any, mask: Any, weight: Any, ids: dict[str, Any]) -> list[Statistic] | None:
     """The statistics, if that is what was given in place of rows; then what belongs to rows comes too late."""
     given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.arrays import as_rows_and_ids, squared_norms, take_rows
 from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
 from isotropy_metrics.statistics.row_sample import hashed
@@ -18,6 +18,9 @@ N_BUCKETS = 32
 
 FEW_PARTS = 15
 """Below so many buckets with rows halves of them are announced as doubtful: 20 sentences fill 15 of 32 on average."""
+
+DEALT_AT_ONCE = 2**20
+"""Rows that are passed over at once."""
 
 KINDS = {kind.__name__: kind for kind in (Moments, UnitMoments, ClassMoments)}
 """What buckets are of, by name."""
@@ -61,7 +64,7 @@ class Buckets:
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None, *, sentences: Any = None, **ids: Any) -> None:
         """Add rows, as to the statistic itself; rows of one sentence stay together."""
-        rows, weight, ids = as_rows_and_ids(rows, mask, weight, sentences=sentences, **ids)
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, on_device=True, sentences=sentences, **ids)
         if self.n_features not in (None, rows.shape[1]):
             raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
         squared_norms(rows)
@@ -72,7 +75,7 @@ class Buckets:
         self._whole = None
         for part, members in ((part, np.flatnonzero(bucket == b)) for b, part in enumerate(self.parts)):
             own_ids = {name: values[members] for name, values in ids.items()}
-            part.update(rows[members], weight=None if weight is None else weight[members], **own_ids)
+            part.update(take_rows(rows, members), weight=None if weight is None else weight[members], **own_ids)
 
     def _deal(self, n_rows: int) -> np.ndarray:
         """A bucket for each row: all of them once, in random order, before any a second time."""
@@ -82,10 +85,20 @@ class Buckets:
         self._dealt = dealt[n_rows:]
         return dealt[:n_rows]
 
+    def skip(self, n_rows: int) -> None:
+        """Pass over rows that another part of the same stream is shown, which deals them its buckets; as `RowSample`.
+
+        Rows of sentences are not dealt: there is nothing to pass over.
+        """
+        for start in range(0, n_rows, DEALT_AT_ONCE):
+            self._deal(min(DEALT_AT_ONCE, n_rows - start))
+
     def of(self, *parts: Moments | ClassMoments) -> Buckets:
-        """Buckets of the same kind and seed that hold these statistics."""
+        """Buckets of the same kind and seed that hold these statistics, and go on to deal as these."""
         buckets = Buckets(self.kind, self.seed)
         buckets.parts = list(parts)
+        buckets._generator.bit_generator.state = self._generator.bit_generator.state
+        buckets._dealt = self._dealt.copy()
         return buckets
 
     def merge(self, other: Buckets) -> Buckets:

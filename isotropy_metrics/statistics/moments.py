@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows, squared_norms
+from isotropy_metrics.statistics.device_sums import device_sums
+from isotropy_metrics.statistics.tridiagonal_form import TridiagonalForm
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
@@ -24,6 +29,12 @@ SHIFT_WHEN_MEAN_SHARE = 0.9
 
 FIRST_ROWS = 16
 """Rows looked at to guess whether the next ones need a shift."""
+
+LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
+"""Squared lengths of rows whose products neither vanish nor overflow in float32."""
+
+WIDE = 1536
+"""Rows of so many features have both spectra from one tridiagonal form; below, two decompositions take no longer."""
 
 MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
@@ -76,9 +87,8 @@ class Moments:
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._buffer: _Buffer | None = None
-        self._eigenvalues: np.ndarray | None = None
-        self._raw_eigenvalues: np.ndarray | None = None
-        self._purity: float | None = None
+        self._within_on_device: torch.Tensor | None = None
+        self._forget()
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
         """Add rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
@@ -87,9 +97,12 @@ class Moments:
             ValueError: what `as_rows` refuses, a row that is not finite, or another number of features than before.
                 The statistics are then as they were.
         """
-        rows, weight = as_rows(rows, mask, weight)
+        rows, weight = as_rows(rows, mask, weight, on_device=True)
         if self.n_features not in (None, rows.shape[1]):
             raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
+        if not isinstance(rows, np.ndarray):
+            self._add_on_device(rows, weight)
+            return
         try:
             self._add(rows, weight)
         except _Float32RangeError:
@@ -211,7 +224,7 @@ class Moments:
         """
         self._settle()
         if self._eigenvalues is None:
-            self._eigenvalues = self._spectrum(weight_of_mean=0.0, rank=self.n_rows - 1)
+            self._eigenvalues = self._spectrum(of_raw_rows=False)
         return self._eigenvalues
 
     @property
@@ -219,24 +232,74 @@ class Moments:
         """Eigenvalues of Σ w x xᵀ, of rows whose mean is not subtracted; as `eigenvalues`."""
         self._settle()
         if self._raw_eigenvalues is None:
-            self._raw_eigenvalues = self._spectrum(weight_of_mean=self.weight_sum, rank=self.n_rows)
+            self._raw_eigenvalues = self._spectrum(of_raw_rows=True)
         return self._raw_eigenvalues
 
-    def _spectrum(self, weight_of_mean: float, rank: int) -> np.ndarray:
+    def _spectrum(self, of_raw_rows: bool) -> np.ndarray:
         if not self.n_rows:
             raise ValueError("there are no rows yet")
-        matrix = self._within
-        if weight_of_mean:
-            matrix = matrix + weight_of_mean * np.outer(self.mean, self.mean)
-        values = np.clip(np.linalg.eigvalsh(matrix)[::-1], 0, None)
-        values[rank:] = 0
+        values = np.clip(self._unclipped_spectrum(of_raw_rows), 0, None)
+        values[self.n_rows if of_raw_rows else self.n_rows - 1 :] = 0
         return values
+
+    def _unclipped_spectrum(self, of_raw_rows: bool) -> np.ndarray:
+        offset = np.sqrt(self.weight_sum) * self.mean
+        if self.n_features < WIDE:
+            return np.linalg.eigvalsh(self._within + np.outer(offset, offset) if of_raw_rows else self._within)[::-1]
+        if self._form is None:
+            self._form = TridiagonalForm(self._within, offset)
+        return self._form.eigenvalues(plus_vector=of_raw_rows)
+
+    def _forget(self) -> None:
+        """Forget what was derived of the rows: others have come."""
+        self._form: TridiagonalForm | None = None
+        self._eigenvalues: np.ndarray | None = None
+        self._raw_eigenvalues: np.ndarray | None = None
+        self._purity: float | None = None
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
         if len(rows) >= block_rows_of(rows.shape[1], self._block_values) // 2 or weight is not None:
             self._join(self._aside(rows, weight))
         elif len(rows):
             self._append(rows)
+
+    def _add_on_device(self, rows: torch.Tensor, weight: np.ndarray | None) -> None:
+        """Add rows that lie on a device; their products stay there until the scatter is asked for."""
+        if not len(rows):
+            return
+        sums = device_sums(rows, weight, block_rows_of(rows.shape[1], self._block_values))
+        largest, smallest = sums.square_range
+        if not largest < np.inf:
+            squared_norms(rows)  # says which row
+        is_single = rows.element_size() == 4
+        if is_single and (largest > MOST_SINGLE or smallest < LEAST_SINGLE):
+            self._add_on_device(rows.double(), weight)
+            return
+        for (n_rows, n_zero, *weights), shift, shifted_sum, *of_units in zip(
+            sums.scalars, sums.shift, sums.shifted_sum, sums.unit_sum, sums.unit_square_sum, strict=True
+        ):
+            n_single = n_rows if is_single else 0
+            scalars = dict(zip(_SCALARS, (int(n_rows), int(n_zero), int(n_single), *map(float, weights)), strict=True))
+            self._add_linear(_LinearSums(scalars, *of_units, shifted_sum))
+            mass = scalars["weight_sum"]
+            residual = shifted_sum / mass
+            self._pieces.append((mass, residual, shift + residual))
+        if self._within_on_device is not None and self._within_on_device.device != sums.gram.device:
+            self._come_to_host()
+        if self._within_on_device is None:
+            self._within_on_device = sums.gram
+        else:
+            self._within_on_device += sums.gram
+        self._forget()
+        if len(self._pieces) >= MOST_PIECES:
+            self._settle()
+
+    def _come_to_host(self) -> None:
+        """Add the products that a device holds."""
+        if self._within_on_device is not None:
+            within = self._within_on_device.cpu().numpy()
+            self._within = within if self._within is None else self._within + within
+            self._within_on_device = None
 
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
@@ -308,13 +371,14 @@ class Moments:
         else:
             self._within += gram
         self._pieces.append((mass, residual, shift + residual))
-        self._eigenvalues = self._raw_eigenvalues = self._purity = None
+        self._forget()
         if len(self._pieces) >= MOST_PIECES:
             self._collapse()
 
     def _settle(self) -> None:
         """Bring `scatter` and `mean` up to date."""
         self._empty_buffer()
+        self._come_to_host()
         if len(self._pieces) > 1 or (self._pieces and self._pieces[0][1].any()):
             self._collapse()
 
@@ -330,7 +394,7 @@ class Moments:
         other._settle()
         if other.n_features is None:
             return
-        self._eigenvalues = self._raw_eigenvalues = self._purity = None
+        self._forget()
         for name in _SCALARS:
             self._scalars[name] += other._scalars[name]
         if self._unit_sum is None:
@@ -342,6 +406,8 @@ class Moments:
         else:
             self._within += other._within
         self._pieces += other._pieces
+        if len(self._pieces) >= MOST_PIECES:
+            self._collapse()
 
     def __reduce__(self) -> tuple:
         return type(self).from_state_dict, (self.state_dict(),)
@@ -431,7 +497,8 @@ def _first_shift(rows: np.ndarray) -> np.ndarray | None:
 
 def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
     """Whether float32 products of these rows would overflow or vanish."""
-    return rows.dtype == np.float32 and bool(((norms > 1e30) | ((norms < 1e-30) & (norms > 0))).any())
+    is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
+    return rows.dtype == np.float32 and bool(is_out.any())
 
 
 def _gram(

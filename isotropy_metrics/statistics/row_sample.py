@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.arrays import as_rows_and_ids, on_host, squared_norms, take_rows
 from isotropy_metrics.statistics.nearest_neighbors import distinct_rows, nearest_neighbors, with_copies
 
 DEFAULT_SIZE = 10_000
@@ -42,7 +42,8 @@ class RowSample:
         size: most rows to keep; None keeps all of them.
         seed: of the numbers that decide which rows stay.
         stream: tells apart the parts of one whole that will be merged (shards, ranks), so that each draws numbers of
-            its own; parts of one stream would keep the same positions. Ids of sentences must differ between streams.
+            its own; parts of one stream would keep the same positions, but for rows that they `skip`. Ids of sentences
+            must differ between streams.
 
     Example:
         >>> import numpy as np
@@ -81,7 +82,7 @@ class RowSample:
         unknown = sorted(set(ids) - set(IDS))
         if unknown:
             raise TypeError(f"rows have no ids {unknown[0]!r}; there are: {', '.join(IDS)}")
-        rows, weight, ids = as_rows_and_ids(rows, mask, weight, **ids)
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, on_device=True, **ids)
         squared_norms(rows)
         self.add_checked(rows, weight, ids)
 
@@ -91,12 +92,11 @@ class RowSample:
             return
         positions = np.arange(self._n_drawn, self._n_drawn + len(rows))
         part = {
-            "rows": rows,
             "weight": np.ones(len(rows)) if weight is None else weight,
             "positions": positions,
             **ids,
         }
-        self._check_fits(part)
+        self._check_fits({"rows": rows, **part})
         drawn = self._generator.random(len(rows))
         group = next((ids[name] for name in GROUPING if name in ids), None)
         part = {"keys": drawn if group is None else hashed(group, self.seed), **part}
@@ -104,13 +104,35 @@ class RowSample:
         self._n_rows += len(rows)
         self._n_drawn += len(rows)
         self._weighted |= weight is not None
-        self._parts.append({name: column[chosen] for name, column in part.items()})
+        kept = {"rows": on_host(take_rows(rows, chosen))}
+        self._parts.append(kept | {name: column[chosen] for name, column in part.items()})
         self._derived = {}
         if self.size is not None and sum(len(part["keys"]) for part in self._parts) >= 2 * self.size:
             self._compact()
 
+    def skip(self, n_rows: int) -> None:
+        """Pass over rows that another part of the same stream is shown: they keep their positions and numbers.
+
+        So each of several processes is shown rows of its own, and `merge` gives the very sample of all rows.
+
+        Example:
+            >>> import numpy as np
+            >>> X = np.random.default_rng(0).normal(size=(1000, 3))
+            >>> whole, first, second = (RowSample(size=50) for _ in range(3))
+            >>> whole.update(X)
+            >>> first.update(X[:400]), second.skip(400), second.update(X[400:])
+            (None, None, None)
+            >>> (first.merge(second).rows == whole.rows).all()
+            np.True_
+        """
+        self._n_drawn += n_rows
+        self._generator.bit_generator.advance(n_rows)
+
     def merge(self, other: RowSample) -> RowSample:
-        """Add the rows that `other` has seen; `other` keeps its sample. Returns self."""
+        """Add the rows that `other` has seen; `other` keeps its sample. Returns self.
+
+        Parts of one stream come in the order of their positions.
+        """
         if not isinstance(other, type(self)):
             raise TypeError(f"a {type(self).__name__} merges with a {type(self).__name__}, got {type(other).__name__}")
         if other.size != self.size:
@@ -123,6 +145,9 @@ class RowSample:
         self._threshold = min(self._threshold, other._threshold)
         self._derived = {}
         self._compact()
+        if (self.seed, self.stream) == (other.seed, other.stream):
+            self.skip(max(other._n_drawn - self._n_drawn, 0))
+            self._order_by_position()
         return self
 
     def state_dict(self) -> dict[str, Any]:
@@ -317,6 +342,12 @@ class RowSample:
             tied = sorted(np.flatnonzero(keys == self._threshold), key=lambda i: rows[i].tobytes())
             kept = np.sort(np.concatenate([below, tied[: self.size - len(below)]]).astype(int))
         self._parts = [{name: column[kept] for name, column in part.items()}]
+
+    def _order_by_position(self) -> None:
+        for part in self._parts:
+            order = np.argsort(part["positions"], kind="stable")
+            if (np.diff(order) < 0).any():
+                part.update({name: column[order] for name, column in part.items()})
 
     def __reduce__(self) -> tuple:
         return type(self).from_state_dict, (self.state_dict(),)

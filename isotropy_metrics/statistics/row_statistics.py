@@ -34,7 +34,7 @@ class RowStatistics:
         Raises:
             ValueError: what `Moments.update` refuses. The statistics are then as they were.
         """
-        rows, weight = as_rows(rows, mask, weight)
+        rows, weight = as_rows(rows, mask, weight, on_device=True)
         self.moments.update(rows, weight=weight)
         self.sample.add_checked(rows, weight, {})
 

@@ -45,7 +45,7 @@ class TwoMoments:
             names, clouds, (self.first, self.second), _of_each(mask), _of_each(weight), strict=True
         ):
             with naming(name):
-                rows, own_weight = as_rows(cloud, *of_rows)
+                rows, own_weight = as_rows(cloud, *of_rows, on_device=True)
                 squared_norms(rows)
                 if known.n_features not in (None, rows.shape[1]):
                     raise ValueError(

@@ -22,9 +22,12 @@ class UnitMoments(Moments):
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
         """Add rows; see `Moments.update`."""
-        rows, weight = as_rows(rows, mask, weight)
+        rows, weight = as_rows(rows, mask, weight, on_device=True)
         lengths = np.sqrt(squared_norms(rows))
         lengths[lengths == 0] = 1.0
+        if not isinstance(rows, np.ndarray):
+            super().update(rows / rows.new_tensor(lengths)[:, None], weight=weight)
+            return
         extreme = rows.dtype == np.float32 and bool(((lengths > 1e30) | (lengths < 1e-30)).any())
         lengths = lengths if extreme else lengths.astype(rows.dtype)
         block_rows = block_rows_of(rows.shape[1], self._block_values)

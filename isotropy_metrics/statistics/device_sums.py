@@ -1,0 +1,106 @@
+"""Device sums: what `Moments` needs of rows that lie on a GPU, formed there: the rows never come to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+N_SCALARS = 6
+
+
+@dataclass(frozen=True)
+class DeviceSums:
+    """Sums of blocks of rows x with weights w.
+
+    Attributes:
+        scalars: (n_blocks, 6): rows, zero rows, Σ w, Σ w², and the same two of rows that are not zero.
+        square_range: largest squared length of a row, and smallest of one that is not zero; inf or NaN if a row is.
+        shift: (n_blocks, n_features), the mean of each block in the precision of its rows.
+        shifted_sum, unit_sum, unit_square_sum: (n_blocks, n_features), Σ w (x − shift), Σ w x̂ and Σ w² x̂².
+        gram: Σ w (x − shift)(x − shift)ᵀ over all blocks, (n_features, n_features) in float64, on the device.
+    """
+
+    scalars: np.ndarray
+    square_range: tuple[float, float]
+    shift: np.ndarray
+    shifted_sum: np.ndarray
+    unit_sum: np.ndarray
+    unit_square_sum: np.ndarray
+    gram: torch.Tensor
+
+
+def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int) -> DeviceSums:
+    """The sums of all blocks of `rows` (n_samples, n_features).
+
+    Products are formed in the precision of the rows and added in float64, as on the host. One message of a few rows
+    per block comes to the host, at the end.
+    """
+    import torch
+
+    gram = torch.zeros((rows.shape[1],) * 2, dtype=torch.float64, device=rows.device)
+    messages = []
+    with torch.no_grad(), full_precision(rows.device):
+        for start in range(0, len(rows), block_rows):
+            part = slice(start, start + block_rows)
+            w = torch.ones(len(rows[part])) if weight is None else torch.from_numpy(weight[part])
+            message, block_gram = _sums_of_block(rows[part], w.to(rows.device, torch.float64))
+            messages.append(message)
+            gram += block_gram
+        message = torch.stack(messages).cpu().numpy()
+    scalars, square_range, linear = np.split(message, [N_SCALARS, N_SCALARS + 2], axis=1)
+    square_range = float(square_range[:, 0].max()), float(square_range[:, 1].min())
+    return DeviceSums(scalars, square_range, *np.split(linear, 4, axis=1), gram)
+
+
+def _sums_of_block(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Everything but `gram` as one vector, and `gram`."""
+    import torch
+
+    length = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+    has_length = length > 0
+    over_length = torch.where(has_length, w / length, 0.0)
+    counted = w * has_length
+    scalars = (
+        (w > 0).sum(),
+        (~has_length).sum(),
+        w.sum(),
+        w @ w,
+        counted.sum(),
+        counted @ counted,
+        length.max() ** 2,
+        torch.where(has_length, length, torch.inf).min() ** 2,
+    )
+    shift = x.mean(dim=0, dtype=torch.float64).to(x.dtype)
+    shifted = x - shift
+    linear = (
+        shift,
+        w.to(x.dtype) @ shifted,
+        over_length.to(x.dtype) @ x,
+        (over_length**2).to(x.dtype) @ x.square(),
+    )
+    shifted *= w.sqrt().to(x.dtype)[:, None]
+    message = torch.cat([torch.stack([each.double() for each in scalars]), *(each.double() for each in linear)])
+    return message, (shifted.T @ shifted).double()
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """float32 products with all their digits: no TF32 and no autocast, whatever is chosen for training."""
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    setting, full = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    chosen = getattr(matmul, setting)
+    setattr(matmul, setting, full)
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        setattr(matmul, setting, chosen)

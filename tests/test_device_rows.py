@@ -1,0 +1,181 @@
+"""Rows that lie on a GPU: they stay there, and the statistics are those of the same rows on the host.
+
+There need not be a GPU: tensors of the processor take the same ways when the processor is named as a device. Where
+there is a GPU every test runs there too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isotropy_metrics import MEASURES, arrays, measure, statistics_for, update_statistics
+from isotropy_metrics.enhancement import AllButTheTop, Whitening
+from isotropy_metrics.statistics import Buckets, Moments, RowSample, RowStatistics, TwoMoments, UnitMoments
+from isotropy_metrics.statistics.device_sums import device_sums, full_precision
+
+torch = pytest.importorskip("torch")
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+
+RNG = np.random.default_rng(0)
+CLOUD = RNG.normal(size=(5000, 12)) * np.arange(1, 13) + 5
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=on_gpu)])
+def device(request, monkeypatch):
+    """A device; if it is the processor, no tensor on it may come to the host as a whole."""
+    monkeypatch.setattr(arrays, "DEVICES", (request.param,))
+    monkeypatch.setattr(arrays, "_as_float_array", refuse_tensors(arrays._as_float_array))
+    return request.param
+
+
+def refuse_tensors(as_float_array):
+    def refusing(embeddings):
+        assert not isinstance(embeddings, torch.Tensor), "all rows would come to the host"
+        return as_float_array(embeddings)
+
+    return refusing
+
+
+def assert_same_moments(found, expected, rel):
+    for name in (
+        "n_rows",
+        "n_zero_rows",
+        "weight_sum",
+        "effective_n_rows",
+        "unit_weight_sum",
+        "unit_weight_square_sum",
+    ):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-12), name
+    for name in ("mean", "scatter", "unit_sum", "unit_square_sum", "eigenvalues", "raw_eigenvalues"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert np.abs(ours - theirs).max() <= rel * np.abs(theirs).max(), name
+
+
+@pytest.mark.parametrize("kind", [Moments, UnitMoments])
+@pytest.mark.parametrize("dtype, rel", [(torch.float64, 1e-12), (torch.float32, 5e-6), (torch.bfloat16, 5e-6)])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_moments_are_those_of_the_same_rows_on_the_host(device, kind, dtype, rel, offset, monkeypatch):
+    rows = torch.tensor(CLOUD + offset).to(dtype).to(device)
+    expected, found = kind(), kind(block_values=12 * 700)
+    expected.update(rows.double().cpu().numpy())
+    for part in torch.split(rows, [1, 1799, 3200]):
+        found.update(part)
+    assert_same_moments(found, expected, rel)
+
+
+def test_weights_masks_and_zero_rows(device):
+    rows = RNG.normal(size=(40, 9, 12))
+    rows[3, 2] = 0
+    mask, weight = RNG.integers(0, 2, (40, 9)), RNG.random((40, 9)) * (RNG.random((40, 9)) > 0.1)
+    mask[3, 2], weight[3, 2] = 1, 0.5
+    expected, found = Moments(), Moments()
+    expected.update(rows, mask=mask, weight=weight)
+    found.update(torch.tensor(rows, device=device), mask=torch.tensor(mask, device=device), weight=weight)
+    assert expected.n_zero_rows == 1
+    assert_same_moments(found, expected, 1e-12)
+
+
+def test_rows_of_the_host_and_of_the_device_go_together(device):
+    found, expected = Moments(), Moments()
+    expected.update(CLOUD)
+    found.update(CLOUD[:100])
+    found.update(torch.tensor(CLOUD[100:3000], device=device))
+    found.update(CLOUD[3000:3100])
+    other = Moments.from_state_dict(found.state_dict())
+    other.update(torch.tensor(CLOUD[3100:4000], device=device))
+    rest = Moments()
+    rest.update(torch.tensor(CLOUD[4000:], device=device))
+    assert_same_moments(other.merge(rest), expected, 1e-12)
+
+
+def test_many_small_batches(device):
+    found, expected = Moments(), Moments()
+    expected.update(CLOUD)
+    for part in torch.tensor(CLOUD, device=device).split(9):
+        found.update(part)
+    assert_same_moments(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_rows_whose_products_leave_float32(device, scale):
+    rows = (CLOUD * scale).astype(np.float32)
+    found, expected = Moments(), Moments()
+    expected.update(rows.astype(np.float64))
+    found.update(torch.tensor(rows, device=device))
+    assert found.n_single_rows == 0
+    assert_same_moments(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("make", [Moments, UnitMoments, RowSample, RowStatistics, lambda: Buckets(Moments)])
+def test_a_row_that_is_not_finite_is_named_and_changes_nothing(device, make):
+    rows = torch.tensor(CLOUD, device=device)
+    bad = rows.clone()
+    bad[123, 4] = torch.inf
+    statistic = make()
+    statistic.update(rows)
+    n_rows = statistic.n_rows
+    with pytest.raises(ValueError, match="row 123 of the embeddings holds inf"):
+        statistic.update(bad)
+    with pytest.raises(ValueError, match="12"):
+        statistic.update(rows[:, :5])
+    assert statistic.n_rows == n_rows
+
+
+def test_measures_are_those_of_the_same_rows_on_the_host(device):
+    chosen = [
+        MEASURES[name] for name in ("isoscore", "average_cosine_similarity", "effective_rank", "uniformity", "two_nn")
+    ]
+    expected = measure(CLOUD, chosen, interval=0.9)
+    statistics = statistics_for(chosen, interval=True)
+    for part in torch.tensor(CLOUD, device=device).split(1000):
+        update_statistics(statistics, part)
+    assert measure(statistics, chosen, interval=0.9) == pytest.approx(expected, rel=1e-9)
+    assert measure(torch.tensor(CLOUD, device=device), chosen, interval=0.9) == pytest.approx(expected, rel=1e-9)
+
+
+def test_two_clouds(device):
+    found, expected = TwoMoments(), TwoMoments()
+    expected.update(CLOUD, CLOUD[:70] + 1)
+    found.update(torch.tensor(CLOUD, device=device), torch.tensor(CLOUD[:70] + 1, device=device))
+    for ours, theirs in zip(found.parts, expected.parts, strict=True):
+        assert_same_moments(ours, theirs, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::isotropy_metrics.enhancement._fitting_rows.EnhancementWarning")
+@pytest.mark.parametrize("enhancement", [Whitening, AllButTheTop])
+def test_an_enhancement_is_fitted_on_them(device, enhancement):
+    expected = enhancement().fit(CLOUD)
+    rows = torch.tensor(CLOUD, device=device)
+    for fitted in (enhancement().fit(rows), enhancement().partial_fit(rows[:2000]).partial_fit(rows[2000:])):
+        assert np.allclose(fitted.transform(CLOUD), expected.transform(CLOUD), rtol=0, atol=1e-9)
+    applied = fitted.as_torch().to(device)(rows)
+    assert applied.device == rows.device
+    assert np.allclose(applied.cpu().numpy(), expected.transform(CLOUD), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="12"):
+        fitted.partial_fit(rows[:, :5])
+
+
+def test_rows_that_require_gradients_and_no_rows(device):
+    moments = Moments()
+    moments.update(torch.tensor(CLOUD, device=device, requires_grad=True))
+    moments.update(torch.empty((0, 12), device=device))
+    assert moments.n_rows == len(CLOUD) and moments.mean is not None
+
+
+def test_products_have_all_their_digits_whatever_training_has_chosen():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with full_precision(torch.device("cpu")):
+                assert matmul.fp32_precision == "ieee" and not torch.is_autocast_enabled("cpu")
+            assert torch.is_autocast_enabled("cpu")
+            gram = device_sums(torch.tensor(CLOUD).float(), None, 5000).gram
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
+    centred = CLOUD - CLOUD.mean(axis=0)
+    assert np.abs(gram.numpy() - centred.T @ centred).max() < 1e-6 * gram.max()
