@@ -40,7 +40,7 @@ WEIGHT = rng.uniform(size=N)
 def small_batches(monkeypatch):
     """Several batches to a file, and blocks of several batches."""
     monkeypatch.setattr("isotropy_metrics.embedding_files.enhanced_file.BATCH_VALUES", 700 * D)
-    monkeypatch.setattr("isotropy_metrics.embedding_files.fitted_files.block_rows_of", lambda n_features: 900)
+    monkeypatch.setattr("isotropy_metrics.embedding_files.kept_passes.block_rows_of", lambda n_features: 900)
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_a_value_that_no_rows_allow_is_refused_before_the_second_block_is_read(
     read = []
     as_rows = sys.modules["isotropy_metrics.arrays"].as_rows
     monkeypatch.setattr(
-        "isotropy_metrics.embedding_files.fitted_files.as_rows", lambda *a, **k: read.append(a) or as_rows(*a, **k)
+        "isotropy_metrics.embedding_files.kept_passes.as_rows", lambda *a, **k: read.append(a) or as_rows(*a, **k)
     )
     options = [argument for each in option.split() for argument in ("--option", each)]
     fit = ["fit", folder / "x.npy", "--method", method, "--output", folder / "e", *options]

@@ -8,18 +8,25 @@ from collections.abc import Sequence
 
 import isotropy_metrics
 from isotropy_metrics.cli import enhance, measure, measures, merge, plot, push, registration, study
+from isotropy_metrics.cli.launched import INTERRUPTED, are_several, as_one
 
 COMMANDS = (measure, merge, measures, enhance, study, plot, registration, push)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. Launched processes share the work of commands that are made for it."""
     options = _parser().parse_args(arguments)
+    if "shares_work" in options and are_several():
+        return as_one(lambda: _exit_code(options))
+    return _exit_code(options)
+
+
+def _exit_code(options: argparse.Namespace) -> int:
     try:
         options.command(options)
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted: {str(interrupt) or 'nothing was written'}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except (ValueError, OSError, ImportError) as error:
         print(f"isotropy-metrics: {error}", file=sys.stderr)
         return 2

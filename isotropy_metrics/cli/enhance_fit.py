@@ -33,10 +33,11 @@ def add_to(commands: Any) -> None:
     add("--option", action="append", default=[], metavar="NAME=VALUE", help="as in eps=0.1, or whitening.eps=0.1")
     add("--rows", type=int, metavar="N", help="fit on a random sample of N of all rows; default: on all")
     add("--seed", type=int, default=0, help="of the sample")
+    add("--state", metavar="OUT", help="keep statistics in a .safetensors file: the same command goes on with it")
     add("--column", metavar="C", help="column or array with the embeddings, where there are several")
     add("--weight", metavar="C", help="column with weights of rows, such as the probabilities of words")
     add("--mask", metavar="C", help="array of 0 and 1 (batch, length), of embeddings (batch, length, n_features)")
-    add("--split", metavar="S", help="split of a datasets folder that has several")
+    add("--split", metavar="S", help="split of a dataset that has several")
     add_fingerprint_to(fit, "of the rows, saved with the enhancement")
     add("--overwrite", action="store_true", help="replace an enhancement that is in FOLDER")
     add("--quiet", action="store_true", help="no progress bars")
@@ -76,7 +77,8 @@ def _fit(options: argparse.Namespace) -> None:
     columns = {name: getattr(options, name) for name in ("column", "weight", "mask", "split")}
     with warnings_as_sentences(EnhancementWarning), output_path(options.output, options.overwrite) as folder:
         files = [open_embeddings(file, **columns) for file in options.files]
-        steps = fit_files(enhancement, files, n_rows=options.rows, seed=options.seed, progress=not options.quiet)
+        asked = {"n_rows": options.rows, "seed": options.seed, "state": options.state}
+        steps = fit_files(enhancement, files, **asked, progress=not options.quiet)
         save_pretrained(enhancement, folder, **fingerprint_in(options))
     print_fit(files, steps)
     print(f"saved in {options.output}")

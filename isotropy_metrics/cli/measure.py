@@ -14,6 +14,7 @@ from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files import compare_files, measure_files, open_embeddings
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.measures.comparisons import find_comparisons
+from isotropy_metrics.statistics.distributed import of_main, raised_together
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
 
 
@@ -24,10 +25,12 @@ def add_to(commands: Any) -> None:
         help="measure the embeddings in a file, or compare those in two",
         description="Measure the embeddings in FILE; of two files, compare them row by row; with --together or "
         "--state, measure all files as parts of one space. Read are .npy, .npz, .safetensors, .parquet, .arrow, "
-        ".feather, .csv and .tsv files, and folders that datasets saved, in batches and never loaded whole. "
-        "`isotropy-metrics measures` lists the measures.",
+        ".feather, .csv and .tsv files, folders that datasets saved, and datasets of the Hub, as "
+        "hf://datasets/USER/NAME, with @REVISION and /CONFIGURATION if need be: in batches, never loaded whole. "
+        "`isotropy-metrics measures` lists the measures. Under `accelerate launch --multi_gpu` or `torchrun`, with "
+        "`-m isotropy_metrics measure ...`, several processes share the rows of one space.",
     )
-    measure.set_defaults(command=_measure)
+    measure.set_defaults(command=_measure, shares_work=True)
     add = measure.add_argument
     add("files", metavar="FILE", nargs="+", help="file or folder with the embeddings; two of them are compared")
     add("--together", action="store_true", help="the files are parts of one space")
@@ -50,7 +53,7 @@ def add_to(commands: Any) -> None:
     add("--sentences", metavar="C", help="column that says which sentence a row comes from")
     add("--weight", metavar="C", help="column with weights of rows")
     add("--mask", metavar="C", help="array of 0 and 1 (batch, length), of embeddings (batch, length, n_features)")
-    add("--split", metavar="S", help="split of a datasets folder that has several")
+    add("--split", metavar="S", help="split of a dataset that has several")
     add("--option", action="append", default=[], metavar="NAME.KEY=VALUE", help="as in isoscore.unbiased=true")
     add("--interval", type=float, metavar="LEVEL", help="add bootstrap intervals of this level, as 0.95")
     add("--null", action="store_true", help="add what as many isotropic rows give; of pairs: random pairs")
@@ -80,15 +83,16 @@ def _measure(options: argparse.Namespace) -> None:
     columns = {name: getattr(options, name) for name in (*IDS, "weight", "mask", "split")}
     with warnings_as_sentences():
         of_file = [options.column, *([] if is_one_space else [options.column2])]
-        files = [
-            open_embeddings(path, column=own or options.column, **columns)
-            for path, own in zip_longest(options.files, of_file)
-        ]
+        with raised_together():
+            files = [
+                open_embeddings(path, column=own or options.column, **columns)
+                for path, own in zip_longest(options.files, of_file)
+            ]
         if is_one_space:
             values = measure_files(files, names, state=options.state, stream=_stream(options), **asked)
             spaces = [(", ".join(str(file.path) for file in files), files[0].source)]
         else:
-            values = compare_files(*files, names, **asked)
+            values = of_main(lambda: compare_files(*files, names, **asked))
             spaces = [(str(file.path), file.source) for file in files]
     print_result(values, spaces, as_json=options.json)
 

@@ -13,7 +13,7 @@ from isotropy_metrics.cli.warning_sentences import warnings_as_sentences
 from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files.measured_file import check_asked, values_of
 from isotropy_metrics.embedding_files.output_path import check_output
-from isotropy_metrics.measures import find_measures, measure
+from isotropy_metrics.measures import find_measures, measure, merge_statistics
 from isotropy_metrics.statistics_file import load_statistics, save_statistics
 
 ALIKE = ("columns", "measures", "interval", "sample_size", "seed")
@@ -48,11 +48,7 @@ def _merge(options: argparse.Namespace) -> None:
         raise ValueError(f"{twice} is named twice: its rows would count twice")
     parts = {path: load_statistics(path) for path in options.states}
     asked = _checked({path: facts for path, (_, facts) in parts.items()})
-    first, *others = parts.values()
-    statistics = first[0]
-    for others_statistics, _ in others:
-        for own, other in zip(statistics, others_statistics, strict=True):
-            own.merge(other)
+    statistics = merge_statistics(own for own, _ in parts.values())
     there = asked["measures"]
     chosen = find_measures(there if options.measures is None else words(options.measures))
     unknown = [each.name for each in chosen if each.name not in there]
@@ -79,16 +75,16 @@ def _checked(facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What was asked of all parts; ValueError if they are no parts of one whole."""
     first, seen = None, Counter()
     for path, own in facts.items():
-        if not {"asked", "done"} <= own.keys():
+        if not {"asked", "done"} <= own.keys() or "measures" not in own["asked"]:
             raise ValueError(f"{path} holds statistics, but not those of files: `measure --state` writes such")
         asked = own["asked"]
-        if own["done"]["n_files"] < len(asked["files"]):
+        if own["done"]["n_files"] < len(asked["files"]) or "process" in asked:
             raise ValueError(f"{path} is not complete: run the command again that wrote it, it goes on")
         first = first or asked
         other = next((name for name in ALIKE if asked[name] != first[name]), None)
         if other is not None:
             raise ValueError(f"{path} and {next(iter(facts))} differ in {other}: {asked[other]} and {first[other]}")
-        seen.update((file["path"], file["n_bytes"], file["modified"]) for file in asked["files"])
+        seen.update(tuple(file.values()) for file in asked["files"])
     twice = next((path for (path, *_), count in seen.items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is in more than one part: its rows would count twice")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile, listed, without_rows
 from isotropy_metrics.embedding_files.limits import Limits
 from isotropy_metrics.embedding_files.stored_array import StoredArray
 
@@ -39,11 +39,16 @@ def open_arrays(path: Path, arrays: dict[str, StoredArray], columns: Columns, li
     limits.check(path, n_rows=math.prod(outer), n_features=chosen.shape[-1], n_values=math.prod(chosen.shape))
     length = outer[1] if len(outer) == 2 else 1
 
-    def read(batch_rows: int) -> Iterator[Batch]:
+    def batches(batch_rows: int, first_row: int) -> Iterator[Batch]:
         n = max(batch_rows // max(length, 1), 1)
         names = [name, *columns.beside]
-        for blocks in zip(*(arrays[each].blocks(n) for each in names), strict=True):
+        for blocks in zip(*(arrays[each].blocks(n, first_row) for each in names), strict=True):
             yield _batch(path, dict(zip(names, blocks, strict=True)), name, columns)
+
+    def read(batch_rows: int, first_row: int) -> Iterator[Batch]:
+        if columns.mask is None:
+            return batches(batch_rows, first_row)
+        return without_rows(first_row, batches(batch_rows, 0))  # only the mask tells which rows there are
 
     n_rows = outer[0] if columns.mask is None else None
     return EmbeddingFile(path, f"array {name!r}", n_rows, chosen.shape[-1], columns, read, (name,))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isotropy_metrics.embedding_files.arrow_messages import check_messages
-from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, listed
+from isotropy_metrics.embedding_files.dataset_rows import one_split
+from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, without_rows
 from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
 from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
 
@@ -31,13 +32,7 @@ def open_arrow(path: Path, columns: Columns, limits: Limits) -> EmbeddingFile:
 def open_datasets_folder(path: Path, columns: Columns, split: str | None) -> EmbeddingFile:
     """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
     if (path / "dataset_dict.json").is_file():
-        splits = _facts(path / "dataset_dict.json", "splits")
-        if split is None and len(splits) == 1:
-            split = splits[0]
-        if split not in splits:
-            what = "name one" if split is None else f"there is no {split!r}"
-            raise ValueError(f"{path} is a dataset with the splits {listed(map(repr, splits))}: {what}")
-        path = path / split
+        path = path / one_split(path, _facts(path / "dataset_dict.json", "splits"), split)
     elif split is not None:
         raise ValueError(f"{path} has no splits: leave out {split!r}")
     if not (path / "state.json").is_file():
@@ -60,10 +55,13 @@ def arrow_table(path: Path, parts: list[Path], limits: Limits) -> Table:
     """The table in the files `parts` of `path`, one after the other."""
     import_pyarrow(path)
 
-    def read(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
         for part in parts:
             with errors_of(part):
                 yield from _record_batches(part, names, batch_rows)
+
+    def read(names: list[str], batch_rows: int, first_row: int) -> Iterator[pa.RecordBatch]:
+        return without_rows(first_row, batches(names, batch_rows))
 
     with errors_of(path):
         for part in parts if limits.any else []:

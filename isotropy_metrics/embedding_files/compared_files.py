@@ -39,7 +39,7 @@ def compare_files(
     """Comparisons of the embeddings in two files, as `isotropy_metrics.measures.comparisons.compare` gives them.
 
     Args:
-        file1, file2: paths, or what `open_embeddings` gave. Weights are those of the first file, of pairs of rows.
+        file1, file2: what `open_embeddings` takes or gave. Weights are those of the first file, of pairs of rows.
         comparisons: names or comparisons; None for all that the two files allow.
         options, sample_size, interval, null, n_resamples, seed, progress: see `measure_file`.
 

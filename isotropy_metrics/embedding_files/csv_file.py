@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isotropy_metrics.embedding_files.arrow_columns import is_number
-from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile
+from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, without_rows
 from isotropy_metrics.embedding_files.limits import Limits
 from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
 
@@ -46,10 +46,10 @@ def csv_table(path: Path, columns: Columns, limits: Limits) -> Table:
     json_columns = tuple(name for name, text in texts.items() if text.lstrip().startswith("["))
     as_ids = columns.ids.values()
 
-    def read(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def read(names: list[str], batch_rows: int, first_row: int) -> Iterator[pa.RecordBatch]:
         kinds = {name: _kind_to_read(guessed.field(name).type, name in as_ids) for name in names}
         with errors_of(path), _open(path, headless, include_columns=names, column_types=kinds) as reader:
-            yield from reader
+            yield from without_rows(first_row, reader)
 
     return Table(path, guessed, None, read, json_columns, limits)
 

@@ -93,7 +93,7 @@ def _named_as(source: EmbeddingFile | None, extension: str) -> dict[str, object]
     if source is None or extension == ".npy":
         return {}
     named = {"name": source.names[0]} if len(source.names) == 1 else {}
-    if extension == ".parquet" and source.path.suffix.lower() == ".parquet":
+    if extension == source.path.suffix.lower() == ".parquet" and source.fingerprint is None:
         named |= {"source": source.path, "replaced": source.names}
     return named
 

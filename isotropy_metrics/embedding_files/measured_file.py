@@ -15,6 +15,7 @@ from isotropy_metrics.measures import Measure, find_measures, measure
 from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
 from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.measures.comparisons import PROVENANCE as PROVENANCE_OF_TWO
+from isotropy_metrics.statistics.distributed import of_main, raised_together
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
 Options = dict[str, dict[str, Any]]
@@ -38,11 +39,13 @@ def measure_file(
     """Measures of the embeddings in a file, as `isotropy_metrics.measure` gives them of rows in memory.
 
     Args:
-        file: a path, or what `open_embeddings` gave: that is where columns, ids and weights are named.
+        file: a path or dataset, or what `open_embeddings` gave: that is where columns, ids and weights are named.
         measures: names or measures; None for all that the file's ids and weights allow. Of these, one that cannot be
             computed is left out with a warning; one that was named raises.
         options, sample_size, interval, null, n_resamples, seed: see `isotropy_metrics.measure`.
         progress: show progress bars on stderr for what takes longer than two seconds.
+
+    Where torch.distributed connects several processes this works as `measure_files` does.
 
     Raises:
         ValueError, OSError: before long work, a measure that lacks its ids or has no meaning for weights, and what
@@ -77,6 +80,10 @@ def measure_files(
 ) -> dict[str, float]:
     """Measures of the embeddings in several files, which are parts of one space.
 
+    Where torch.distributed connects several processes, all of them must call this: each reads and counts rows of its
+    own, the main one computes, and all return the same values; an error of one is raised on all. `gather_files` says
+    how the rows are shared. No process may call it alone, not even the main one.
+
     Args:
         files: as `measure_file` takes one; columns are named alike in all of them.
         state: a file that keeps the statistics, so that a run that was cut short goes on where it stopped, and that
@@ -87,17 +94,18 @@ def measure_files(
     Raises:
         ValueError, OSError, TypeError: see `measure_file` and `gather_files`.
     """
-    files = [file if isinstance(file, EmbeddingFile) else open_embeddings(file) for file in files]
-    columns = files[0].columns
-    weighted = columns.weight is not None
-    chosen = find_measures(measures, columns.ids)
-    if measures is None:
-        chosen = [each for each in chosen if each.weighted or not weighted]
-    check_asked(chosen, options, interval, weighted)
-    for each in chosen:
-        missing = [name for name in each.ids if name not in columns.ids]
-        if missing:
-            raise ValueError(f"{each.name} needs {missing[0]}: name the column with {ID_MEANINGS[missing[0]]}")
+    with raised_together():
+        files = [file if isinstance(file, EmbeddingFile) else open_embeddings(file) for file in files]
+        columns = files[0].columns
+        weighted = columns.weight is not None
+        chosen = find_measures(measures, columns.ids)
+        if measures is None:
+            chosen = [each for each in chosen if each.weighted or not weighted]
+        check_asked(chosen, options, interval, weighted)
+        for each in chosen:
+            missing = [name for name in each.ids if name not in columns.ids]
+            if missing:
+                raise ValueError(f"{each.name} needs {missing[0]}: name the column with {ID_MEANINGS[missing[0]]}")
     statistics = gather_files(
         files,
         chosen,
@@ -109,7 +117,9 @@ def measure_files(
         progress=progress,
     )
     asked = {"interval": interval, "null": null, "n_resamples": n_resamples, "seed": seed}
-    return values_of(measure, statistics, chosen, options or {}, asked, measures is not None, progress)
+    return of_main(
+        lambda: values_of(measure, statistics, chosen, options or {}, asked, measures is not None, progress)
+    )
 
 
 def check_asked(chosen: Sequence[Measure], options: Options | None, interval: float | None, weighted: bool) -> None:

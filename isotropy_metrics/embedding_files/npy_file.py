@@ -98,32 +98,32 @@ class ZippedArray(StoredArray):
 
     member: str = ""
 
-    def blocks(self, n: int) -> Iterator[np.ndarray]:
-        """The array in blocks of n along its first axis, decompressed as they are read.
+    def blocks(self, n: int, first: int = 0) -> Iterator[np.ndarray]:
+        """The array from index `first` of its first axis on, in blocks of n along it, decompressed as they are read.
 
         Arrays in Fortran order need all of the file for their first row: they are decompressed into a temporary file.
         """
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
-                yield from self._extracted(stream, n) if self.fortran else self._streamed(stream, n)
+                yield from self._extracted(stream, n, first) if self.fortran else self._streamed(stream, n, first)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise ValueError(f"{self.member} in {self.path} is damaged: {error}") from error
 
-    def _streamed(self, stream: IO[bytes], n: int) -> Iterator[np.ndarray]:
-        stream.read(self.offset)
+    def _streamed(self, stream: IO[bytes], n: int, first: int) -> Iterator[np.ndarray]:
         row_bytes = self.n_bytes // self.shape[0]
-        for start in range(0, self.shape[0], n):
+        stream.seek(self.offset + first * row_bytes)
+        for start in range(first, self.shape[0], n):
             shape = (min(n, self.shape[0] - start), *self.shape[1:])
-            block = np.frombuffer(stream.read(shape[0] * row_bytes), self.dtype)
+            block = np.frombuffer(stream.read(shape[0] * row_bytes), self.dtype).copy()  # bytes cannot be written to
             yield self.decoded(block.reshape(shape))
 
-    def _extracted(self, stream: IO[bytes], n: int) -> Iterator[np.ndarray]:
+    def _extracted(self, stream: IO[bytes], n: int, first: int) -> Iterator[np.ndarray]:
         with tempfile.TemporaryDirectory(prefix="isotropy-metrics-") as folder:
             copy = Path(folder, "array.npy")
             with open(copy, "wb") as target:
                 shutil.copyfileobj(stream, target)
             fields = {name: value for name, value in vars(self).items() if name != "member"}
-            yield from replace(StoredArray(**fields), path=copy).blocks(n)
+            yield from replace(StoredArray(**fields), path=copy).blocks(n, first)
 
 
 def _read_header(stream: IO[bytes], path: Path, name: str, size: int) -> StoredArray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from isotropy_metrics.embedding_files.arrow_file import open_arrow, open_datasets_folder
 from isotropy_metrics.embedding_files.csv_file import open_csv
+from isotropy_metrics.embedding_files.dataset_rows import HUB, open_dataset, open_hub_dataset
 from isotropy_metrics.embedding_files.embedding_file import Batch, Columns, EmbeddingFile
 from isotropy_metrics.embedding_files.limits import NO_LIMITS, Limits
 from isotropy_metrics.embedding_files.npy_file import open_npy, open_npz
@@ -30,7 +33,7 @@ PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib")
 
 
 def open_embeddings(
-    path: str | Path,
+    path: str | Path | Any,
     *,
     column: str | None = None,
     references: str | None = None,
@@ -40,30 +43,42 @@ def open_embeddings(
     mask: str | None = None,
     split: str | None = None,
     may_be_missing: bool = False,
+    name: str | None = None,
     limits: Limits = NO_LIMITS,
 ) -> EmbeddingFile:
-    """Open a file of embeddings, or a folder that `datasets` saved, and check all that its header tells.
+    """Open a file of embeddings, or a dataset of `datasets`, and check all that its header tells.
 
     Args:
-        path: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, or a folder of `save_to_disk`. The
-            extension tells the format.
+        path: .npy, .npz, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, or a folder of `save_to_disk`: the
+            extension tells the format. Or a `Dataset` or `IterableDataset` itself. Or `hf://datasets/USER/NAME`, which
+            is streamed from the Hub; `@REVISION` and then `/CONFIGURATION` can follow.
         column: name of the column or array that holds the embeddings: lists of numbers, or an array (n_samples,
             n_features). Without it the file must have exactly one such; a table that has none is read as one feature
             per column of numbers, without row numbers that pandas saved and the columns named below.
         references, words, sentences: columns or arrays that hold class labels, words and sentences of the rows.
         weight: column or array that holds their weights.
         mask: array of 0 and 1, (batch, length), for embeddings (batch, length, n_features); ids then have its shape.
-        split: of a folder that holds several.
+        split: of a folder or dataset that holds several.
         may_be_missing: whether ids of single rows may be missing in a table: None in text, NaN in numbers.
+        name: of a dataset that is passed itself, for messages. An `IterableDataset` needs one for a state: nothing
+            else tells that it is still the same.
         limits: of one file, for files of strangers; a file that asks for more is refused before memory is spent.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another format, a damaged file, columns that are missing or of a wrong kind.
         ImportError: a library that the format needs is missing; the message says how to install it.
+        TypeError: neither a path nor a dataset.
+        OSError: the Hub cannot be reached, or has no such dataset.
     """
-    path = Path(path)
     columns = Columns(column, references, words, sentences, weight, mask, may_be_missing)
+    if not isinstance(path, str | os.PathLike):
+        return open_dataset(path, columns, split, name)
+    if name is not None:
+        raise ValueError(f"{path} has a name already: leave out name={name!r}")
+    if str(path).startswith(HUB):
+        return open_hub_dataset(str(path), columns, split)
+    path = Path(path)
     if path.is_dir():
         return open_datasets_folder(path, columns, split)
     if split is not None and path.exists():
@@ -96,10 +111,10 @@ def extension_of(path: Path, limits: Limits) -> str:
     return extension
 
 
-def _counted(file: EmbeddingFile, limits: Limits, batch_rows: int) -> Iterator[Batch]:
+def _counted(file: EmbeddingFile, limits: Limits, batch_rows: int, first_row: int) -> Iterator[Batch]:
     """The batches of a file whose header could not tell, or did not tell the truth, how many rows there are."""
-    n_rows = 0
-    for batch in file.read(batch_rows):
+    n_rows = first_row
+    for batch in file.read(batch_rows, first_row):
         n_rows += len(batch)
         limits.check(file.path, n_rows=n_rows, n_values=n_rows * file.n_features)
         yield batch

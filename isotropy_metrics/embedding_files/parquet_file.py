@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile
+from isotropy_metrics.embedding_files.embedding_file import Columns, EmbeddingFile, without_rows
 from isotropy_metrics.embedding_files.limits import Limits
 from isotropy_metrics.embedding_files.parquet_pages import check_pages
 from isotropy_metrics.embedding_files.table import Table, errors_of, import_pyarrow, open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import parquet
 
 MAGIC = b"PAR1"
 
@@ -38,16 +39,30 @@ def parquet_table(path: Path, limits: Limits) -> Table:
 
     checked: set[tuple[str, ...]] = set()
 
-    def read(names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def read(names: list[str], batch_rows: int, first_row: int) -> Iterator[pa.RecordBatch]:
         if limits.any and tuple(names) not in checked:
             check_pages(path, metadata, names, limits)
             checked.add(tuple(names))
         # one text that a million rows repeat stays one text
         options = {"read_dictionary": [name for name in texts if name in names], "metadata": metadata}
         with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False, **options) as file:
-            yield from file.iter_batches(batch_rows, columns=names, use_threads=False)
+            for groups, begin, end in _runs(metadata, batch_rows):
+                if first_row < end:
+                    batches = file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False)
+                    yield from without_rows(max(first_row - begin, 0), batches)
 
     return Table(path, schema, metadata.num_rows, read, limits=limits)
+
+
+def _runs(metadata: parquet.FileMetaData, batch_rows: int) -> Iterator[tuple[list[int], int, int]]:
+    """Row groups that are read together, with the rows where they begin and end: small groups share their batches."""
+    groups, begin, end = [], 0, 0
+    for number in range(metadata.num_row_groups):
+        groups.append(number)
+        end += metadata.row_group(number).num_rows
+        if end - begin >= batch_rows or number == metadata.num_row_groups - 1:
+            yield groups, begin, end
+            groups, begin = [], end
 
 
 def _is_text(kind: pa.DataType) -> bool:

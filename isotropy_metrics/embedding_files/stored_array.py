@@ -44,12 +44,12 @@ class StoredArray:
         """Size of its numbers or texts when they are read: numpy needs four bytes for a character of text."""
         return self.n_bytes * (4 if self.dtype.kind == "S" else 1)
 
-    def blocks(self, n: int) -> Iterator[np.ndarray]:
-        """The array in blocks of n along its first axis, in C order."""
+    def blocks(self, n: int, first: int = 0) -> Iterator[np.ndarray]:
+        """The array from index `first` of its first axis on, in blocks of n along it, in C order."""
         length, *inner = self.shape
         item = self.dtype.itemsize
         with open(self.path, "rb") as file:
-            for start in range(0, length, n):
+            for start in range(first, length, n):
                 size = min(n, length - start)
                 if self.fortran:
                     block = np.empty((math.prod(inner), size), self.dtype)
@@ -77,7 +77,7 @@ class StoredArray:
                 return np.char.decode(np.array(block), "utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{self.path} holds text that is not UTF-8: {error}") from error
-        block = np.array(block, dtype=self.dtype.newbyteorder("="), order="C")
+        block = np.ascontiguousarray(block, dtype=self.dtype.newbyteorder("="))
         if self.dtype.kind == "U" and self.dtype.itemsize and block.view(np.uint32).max(initial=0) > sys.maxunicode:
             raise ValueError(f"{self.path} is damaged: it holds text with characters that there are not")
         return block

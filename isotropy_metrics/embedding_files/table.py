@@ -32,7 +32,8 @@ class Table:
         path: of the file or folder.
         schema: names and types of its columns.
         n_rows: number of rows; None where only reading tells it.
-        read: gives record batches of these columns, of so many rows each where the format allows it.
+        read: gives record batches of these columns, of so many rows each where the format allows it, from this row on;
+            as `EmbeddingFile.read` gives batches.
         json_columns: columns of text that hold JSON lists.
         limits: of what is read.
     """
@@ -40,7 +41,7 @@ class Table:
     path: Path
     schema: pa.Schema
     n_rows: int | None
-    read: Callable[[list[str], int], Iterator[pa.RecordBatch]]
+    read: Callable[[list[str], int, int], Iterator[pa.RecordBatch]]
     json_columns: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
 
@@ -137,11 +138,16 @@ def _warn_of_whole_numbers(path: Path, kinds: dict[str, str]) -> None:
 
 
 def _batches(
-    table: Table, features: list[str], columns: Columns, n_features: int | None, batch_rows: int
+    table: Table,
+    features: list[str],
+    columns: Columns,
+    n_features: int | None,
+    batch_rows: int,
+    first_row: int = 0,
 ) -> Iterator[Batch]:
-    first_row = 0
+    names = list(dict.fromkeys(features + columns.beside))
     with errors_of(table.path):
-        for records in table.read(features + columns.beside, batch_rows):
+        for records in table.read(names, batch_rows, first_row):
             for start in range(0, len(records), batch_rows):
                 batch = _batch(table, records.slice(start, batch_rows), features, columns, first_row, n_features)
                 yield batch
