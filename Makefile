@@ -1,5 +1,5 @@
 # make demo: install, and run the case study on a real model.   make space: install, and open the Space on this machine.
-# make test: install, and pass the tests.
+# make test: install, and pass the tests.   make bench: install, and write benchmarks/RESULTS.md, in half an hour.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -20,12 +20,8 @@ test: $(VENV)/test.installed
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest -m slow --durations=40
 
-bench: $(VENV)/test.installed
-	$(BIN)/python -m benchmarks.second_moments --rounds 15
-	$(BIN)/python -m benchmarks.neighbors
-	$(BIN)/python -m benchmarks.enhancement
-	$(BIN)/python -m benchmarks.watching
-	$(BIN)/python -m benchmarks.regularizing
+bench: $(VENV)/bench.installed
+	$(BIN)/python -m benchmarks
 
 readme: $(VENV)/test.installed
 	$(BIN)/python -m isotropy_metrics.measures._table README.md

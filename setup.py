@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "ve
 BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
 EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
 ENHANCEMENT_REQUIRE = ["scikit-learn>=1.6", "safetensors>=0.4", "huggingface_hub>=0.30"]
-FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0"]
+FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0", "threadpoolctl>=3.1"]
 TRAINER_REQUIRE = [
     *ENHANCEMENT_REQUIRE,
     "torch>=2.4",
@@ -38,16 +38,24 @@ EXPORT_REQUIRE = [
     "onnxscript>=0.5",
     "onnxruntime>=1.20",
 ]
+ENGINES_REQUIRE = [*FILES_REQUIRE, "ray[data]>=2.60", "dask[distributed]>=2025.1"]
 DEMO_REQUIRE = [*FILES_REQUIRE, *STUDY_REQUIRE, "gradio[mcp]>=6.0", "plotly>=6.0"]
-TEST_REQUIRE = [
+BENCH_REQUIRE = [
     *EVALUATE_REQUIRE,
     *FILES_REQUIRE,
-    *DEMO_REQUIRE,
+    *STUDY_REQUIRE,
     *EXPORT_REQUIRE,
-    "pytest>=8.0",
-    "hypothesis>=6.100",
     "IsoScore==2.0.1",
     "scikit-dimension==0.5.0",
+    "embedding-quality==0.1.1",
+    "torchmetrics>=1.4",
+]
+TEST_REQUIRE = [
+    *BENCH_REQUIRE,
+    *DEMO_REQUIRE,
+    *ENGINES_REQUIRE,
+    "pytest>=8.0",
+    "hypothesis>=6.100",
     "playwright>=1.49",
     "psutil>=5.9",
     "peft>=0.15",
@@ -77,11 +85,13 @@ setup(
     extras_require={
         "evaluate": EVALUATE_REQUIRE,
         "enhancement": ENHANCEMENT_REQUIRE,
+        "engines": ENGINES_REQUIRE,
         "export": EXPORT_REQUIRE,
         "files": FILES_REQUIRE,
         "trainer": TRAINER_REQUIRE,
         "study": STUDY_REQUIRE,
         "demo": DEMO_REQUIRE,
+        "bench": BENCH_REQUIRE,
         "test": TEST_REQUIRE,
         "dev": DEV_REQUIRE,
         "all": ALL_REQUIRE,

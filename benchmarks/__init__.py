@@ -1,1 +1,1 @@
-"""Speed and memory beside a floor, in one process; see each file's docstring."""
+"""Tasks of this package beside a floor and their peers, in one process: `python -m benchmarks`, or `make bench`."""

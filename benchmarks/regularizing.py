@@ -1,26 +1,19 @@
-"""What steering a fine-tuning costs: steps of the Trainer with a term in the loss beside steps without one.
-
-    python -m benchmarks.regularizing [--steps 4] [--rounds 7]
+"""What steering a fine-tuning costs: a step of the Trainer with a term in the loss beside one without; I-STAR alone.
 
 A step is `Trainer.training_step`, the callbacks' events, and AdamW, on pairs of STS-B. The models are all-MiniLM-L6-v2
 (6 layers of 384 features) and a BERT of 3 layers of 768 features with random weights. I-STAR is of all layers but the
 embeddings, as one cloud of token rows. `SingularValues` is I-STAR as its authors compute it: the seven steps of
 IsoScore on the singular values of the shrunk covariance. It is written here for comparison, and sees the same rows.
-
-The floor is a step without a term. Floor and contestants run in a new random order in every round, with the same
-batches, and the ratio is the median over rounds of (contestant / floor of the same round): of wall time, and of the
-processor's time, which other processes disturb less. At the end the two forms of I-STAR alone, value and gradient.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
 import tempfile
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
@@ -35,6 +28,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from benchmarks.contest import Agreement, Contestant, Size, Task
 from isotropy_metrics.study.data.bundled import minilm_path
 from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyRegularizer
@@ -43,8 +37,10 @@ from trainer_callbacks.regularizers.i_star import IStar
 from trainer_callbacks.regularizers.regularization_term import RegularizationTerm
 
 N_TEXTS = 1000
-N_ROWS = 2000
+REFERENCE_TEXTS = 200
 WEIGHT = -1.0
+PAIRS = "pairs in a batch"
+WIDTH_OF_MINILM = 384
 
 
 class SingularValues(RegularizationTerm):
@@ -65,32 +61,33 @@ class SingularValues(RegularizationTerm):
         return 1 - (d * share_of_dimensions - 1) / (d - 1)
 
 
-TERMS = {
-    "I-STAR, reference the identity": IStar(reference="identity"),
-    "I-STAR, reference of every epoch": IStar(reference="epoch"),
-    "I-STAR by singular values, as its authors": SingularValues(),
-    "CosReg of the last layer": CosReg(),
-}
+@dataclass
+class Training:
+    """A Trainer that is ready for `training_step`, a batch, and regularizers that are not added to it."""
+
+    trainer: Trainer
+    batch: dict[str, Any]
+    regularizers: dict[str, IsotropyRegularizer]
 
 
-def minilm() -> PreTrainedModel:
-    """all-MiniLM-L6-v2, 6 layers of 384 features"""
-    return AutoModelForSequenceClassification.from_pretrained(minilm_path(), num_labels=1)
+def model_of(n_features: int) -> PreTrainedModel:
+    """MiniLM, or a BERT with random weights of another width."""
+    if n_features == WIDTH_OF_MINILM:
+        return AutoModelForSequenceClassification.from_pretrained(minilm_path(), num_labels=1)
+    return BertForSequenceClassification(BertConfig(hidden_size=n_features, num_hidden_layers=3, num_labels=1))
 
 
-def wide_bert() -> PreTrainedModel:
-    """a BERT with random weights, 3 layers of 768 features"""
-    return BertForSequenceClassification(BertConfig(num_hidden_layers=3, num_labels=1))
-
-
-def trainer_of(model: PreTrainedModel, batch_size: int) -> Trainer:
-    """A Trainer that is ready for `training_step`."""
+def training(size: Size) -> Training:
+    """With batches of so many pairs, and a model of so many features."""
+    set_verbosity_error()
+    disable_progress_bar()
+    torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(minilm_path())
     pairs = stsb_pairs("train").sample(N_TEXTS, seed=0)
     texts = zip(pairs.first, pairs.second, pairs.labels, strict=True)
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=batch_size,
+        output_dir=tempfile.gettempdir(),
+        per_device_train_batch_size=size.rows,
         learning_rate=1e-6,
         save_strategy="no",
         report_to=[],
@@ -99,7 +96,7 @@ def trainer_of(model: PreTrainedModel, batch_size: int) -> Trainer:
         use_cpu=True,
     )
     trainer = Trainer(
-        model,
+        model_of(size.features),
         arguments,
         train_dataset=[{**tokenizer(first, second), "labels": float(score)} for first, second, score in texts],
         processing_class=tokenizer,
@@ -109,108 +106,118 @@ def trainer_of(model: PreTrainedModel, batch_size: int) -> Trainer:
     trainer.current_gradient_accumulation_steps = 1  # as trainer.train() sets it
     trainer.callback_handler.train_dataloader = trainer.get_train_dataloader()
     trainer.create_optimizer()
-    return trainer
+    covariance = torch.eye(size.features)
+    terms = {
+        "i_star": IStar(reference="identity"),
+        "i_star_of_given": IStar(reference=covariance),
+        "i_star_of_epoch": IStar(reference="epoch"),
+        "cos_reg": CosReg(),
+        "singular_values": SingularValues(),
+    }
+    settings = {"trainer": trainer, "reference_size": REFERENCE_TEXTS}
+    regularizers = {name: IsotropyRegularizer(term, WEIGHT, **settings) for name, term in terms.items()}
+    return Training(trainer, next(iter(trainer.callback_handler.train_dataloader)), regularizers)
 
 
-class Steps:
-    """Steps of a Trainer with a term in the loss, or with none."""
-
-    def __init__(self, trainer: Trainer, term: RegularizationTerm | None) -> None:
-        self.trainer = trainer
-        self.regularizer = None if term is None else IsotropyRegularizer(term, WEIGHT, trainer=trainer)
-
-    def seconds(self, batches: list[dict[str, Any]]) -> np.ndarray:
-        """Wall and processor time of a step on each batch, and wall time of what the beginning of an epoch takes."""
-        trainer, handler = self.trainer, self.trainer.callback_handler
-        moment = (trainer.args, trainer.state, trainer.control)
-        if self.regularizer is not None:
-            trainer.add_callback(self.regularizer)
-        handler.on_train_begin(*moment)
-        begin = time.perf_counter()
-        handler.on_epoch_begin(*moment)
-        start, of_processor = time.perf_counter(), time.process_time()
-        for batch in batches:
-            handler.on_step_begin(*moment)
-            trainer.training_step(trainer.model, batch)
-            handler.on_pre_optimizer_step(*moment)
-            trainer.optimizer.step()
-            trainer.model.zero_grad()
-            handler.on_step_end(*moment)
-        times = time.perf_counter() - start, time.process_time() - of_processor, start - begin
-        handler.on_train_end(*moment)
-        if self.regularizer is not None:
-            trainer.remove_callback(self.regularizer)
-        return np.array(times)
+def step(given: Training) -> None:
+    trainer, handler = given.trainer, given.trainer.callback_handler
+    moment = (trainer.args, trainer.state, trainer.control)
+    handler.on_train_begin(*moment)
+    handler.on_step_begin(*moment)
+    trainer.training_step(trainer.model, given.batch)
+    handler.on_pre_optimizer_step(*moment)
+    trainer.optimizer.step()
+    trainer.model.zero_grad()
+    handler.on_step_end(*moment)
+    handler.on_train_end(*moment)
 
 
-def difference_of_forms(trainer: Trainer, batch: dict[str, Any]) -> float:
-    """How much the closed form and that of the authors differ on the states of a batch."""
+def step_with(name: str, given: Training) -> None:
+    given.trainer.add_callback(given.regularizers[name])
+    step(given)
+    given.trainer.remove_callback(given.regularizers[name])
+
+
+def beginning_of_an_epoch(given: Training) -> None:
+    """Reading the reference, once in an epoch."""
+    trainer, handler = given.trainer, given.trainer.callback_handler
+    moment = (trainer.args, trainer.state, trainer.control)
+    trainer.add_callback(given.regularizers["i_star_of_epoch"])
+    handler.on_train_begin(*moment)
+    handler.on_epoch_begin(*moment)
+    handler.on_train_end(*moment)
+    trainer.remove_callback(given.regularizers["i_star_of_epoch"])
+
+
+def agreements_of_step(given: Training) -> Iterator[Agreement]:
+    """The two forms of I-STAR on the states of the batch."""
+    inputs = {name: values for name, values in given.batch.items() if name != "labels"}
     with torch.no_grad():
-        states = (
-            trainer.model.eval()
-            .base_model(
-                **{name: values for name, values in batch.items() if name != "labels"}, output_hidden_states=True
-            )
-            .hidden_states[1:]
-        )
-    closed = IStar(reference="identity", scale_matched=False)
-    return abs(float(closed(states, batch["attention_mask"]) - SingularValues()(states, batch["attention_mask"])))
+        states = given.trainer.model.base_model(**inputs, output_hidden_states=True).hidden_states[1:]
+    mask = given.batch["attention_mask"]
+    closed = IStar(reference="identity", scale_matched=False)(states, mask)
+    yield Agreement("I-STAR of a batch, singular values", float(closed), float(SingularValues()(states, mask)), 1e-4)
 
 
-def milliseconds_alone(n_features: int, rounds: int) -> np.ndarray:
-    """Processor time of the value and gradient of I-STAR, in closed form and by singular values; medians."""
-    rows = torch.randn(N_ROWS, n_features, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    times = np.empty((rounds + 1, 2))
-    for i in range(rounds + 1):
-        for j, term in enumerate((IStar(reference="identity"), SingularValues())):
-            start = time.process_time()
-            term(rows).backward()
-            times[i, j] = time.process_time() - start
-    return 1e3 * np.median(times[1:], axis=0)
+def rows_with_gradient(size: Size) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size.rows, size.features, generator=generator).requires_grad_()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=4, help="steps of each contestant in a round")
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    set_verbosity_error()
-    disable_progress_bar()
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}"
-    )
-    for model, batch_size in ((minilm, 16), (minilm, 32), (wide_bert, 16)):
-        trainer = trainer_of(model(), batch_size)
-        contestants = [Steps(trainer, None), *(Steps(trainer, term) for term in TERMS.values())]
-        print_ratios(trainer, contestants, options.steps, options.rounds, model.__doc__)
-    print(f"\nthe two forms alone, of {N_ROWS:,} random rows")
-    for n_features in (384, 768, 1536):
-        closed, by_values = milliseconds_alone(n_features, options.rounds)
-        print(f"{n_features:5} features: {closed:4.0f} ms, by singular values {by_values:4.0f} ms")
+def covariance_and_gradient(rows: torch.Tensor) -> None:
+    torch.cov(rows.T).square().sum().backward()
 
 
-def print_ratios(trainer: Trainer, contestants: list[Steps], n_steps: int, rounds: int, model: str) -> None:
-    """Run floor and contestants in a random order each round, and print the medians."""
-    batches = iter(trainer.callback_handler.train_dataloader)
-    times = np.empty((rounds + 1, len(contestants), 3))
-    for i in range(rounds + 1):
-        of_round = [next(batches) for _ in range(n_steps)]
-        for j in np.random.default_rng(i).permutation(len(contestants)):
-            times[i, j] = contestants[j].seconds(of_round)
-    times = times[1:]  # the first warms up
-    wall, cpu, epoch = np.moveaxis(times, 2, 0)
-    floor = np.median(wall[:, 0]) / n_steps
-    print(f"\n{model}, batches of {trainer.args.per_device_train_batch_size} pairs; floor {floor * 1e3:.0f} ms a step")
-    print(f"the two forms of I-STAR differ by {difference_of_forms(trainer, of_round[0]):.0e}")
-    for j, name in enumerate(TERMS, start=1):
-        ratios = wall[:, j] / wall[:, 0]
-        of_epoch = np.median(epoch[:, j]) / floor
-        note = f"; and {of_epoch:.0f} steps at the beginning of an epoch" if of_epoch > 0.5 else ""
-        print(
-            f"{np.median(ratios):6.2f} x floor ({ratios.min():.2f} to {ratios.max():.2f}), processor "
-            f"{np.median(cpu[:, j] / cpu[:, 0]):.2f} x  {name}{note}"
-        )
+def closed_form(rows: torch.Tensor) -> None:
+    IStar(reference="identity")(rows).backward()
 
 
-if __name__ == "__main__":
-    main()
+def singular_values(rows: torch.Tensor) -> None:
+    SingularValues()(rows).backward()
+
+
+def agreements_of_term(rows: torch.Tensor) -> Iterator[Agreement]:
+    closed, by_values = IStar(reference="identity", scale_matched=False)(rows), SingularValues()(rows)
+    yield Agreement("value of I-STAR", float(closed), float(by_values), 1e-4)
+    gradients = [float(torch.autograd.grad(value, rows)[0].norm()) for value in (closed, by_values)]
+    yield Agreement("length of its gradient", *gradients, 1e-3)
+
+
+MAIN = Size(16, WIDTH_OF_MINILM, PAIRS)
+AUTHORS = {"the authors' code": "its tensors go to a GPU whenever there is one; its form is the one written here"}
+
+TASKS = (
+    Task(
+        name="regularizing",
+        title="Steering a fine-tuning: a step with a term in the loss, of MiniLM (384) and a small BERT (768)",
+        prepare=training,
+        floor=Contestant("transformers: a training step without a term", step),
+        ours=(
+            Contestant("I-STAR, reference the identity", partial(step_with, "i_star")),
+            Contestant("I-STAR, reference a covariance", partial(step_with, "i_star_of_given")),
+            Contestant(f"once in an epoch, a reference of {REFERENCE_TEXTS} texts", beginning_of_an_epoch),
+            Contestant("CosReg of the last layer", partial(step_with, "cos_reg")),
+        ),
+        peers=(Contestant("I-STAR by singular values, as its authors", partial(step_with, "singular_values")),),
+        sizes=(MAIN, Size(32, WIDTH_OF_MINILM, PAIRS), Size(16, 768, PAIRS)),
+        main=MAIN,
+        quick_sizes=(Size(4, WIDTH_OF_MINILM, PAIRS),),
+        small=Size(2, WIDTH_OF_MINILM, PAIRS),
+        agreements=agreements_of_step,
+        absent=AUTHORS,
+    ),
+    Task(
+        name="i_star",
+        title="I-STAR alone, value and gradient",
+        prepare=rows_with_gradient,
+        floor=Contestant("torch: covariance and the gradient of its square", covariance_and_gradient),
+        ours=(Contestant("IStar()", closed_form),),
+        peers=(Contestant("by singular values, as its authors", singular_values),),
+        sizes=(Size(2000, 384), Size(2000, 768), Size(20_000, 768), Size(2000, 1024)),
+        main=Size(2000, 768),
+        quick_sizes=(Size(500, 64), Size(1000, 64)),
+        small=Size(100, 8),
+        agreements=agreements_of_term,
+        absent=AUTHORS,
+    ),
+)

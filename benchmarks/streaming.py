@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.second_moments import peak_megabytes
+from benchmarks.fresh_process import peak_megabytes
 from isotropy_metrics import MEASURES, Moments, statistics_for, update_statistics
 from isotropy_metrics.embedding_files import measure_files, open_embeddings
 

@@ -1,25 +1,19 @@
 """What watching a fine-tuning costs: `trainer.evaluate()` with an IsotropyCallback beside the forward passes it needs.
 
-    python -m benchmarks.watching [--texts 800] [--rounds 5]
-
-The model is all-MiniLM-L6-v2 with a regression head, the eval set the dev and test pairs of STS-B, and the probe is
-the whole eval set, read in all 7 layers. The floor is what cannot be done without: a bare forward pass of every batch
-of the eval set, and one with `output_hidden_states=True` of every batch of the probe, all in tensors beforehand.
-Everything else is on top: the Trainer's loop, pooling, statistics, measures, logging. The target is 1.15 x floor for
-pooled rows and 1.35 x for token rows.
-
-Floor and contestants run in a new random order in every round, and the ratio is the median over rounds of
-(contestant / floor of the same round): of wall time, and of the processor's time, which other processes disturb less.
-Extra memory is how much higher the resident size of a fresh process peaks in `trainer.evaluate()` than in the floor.
+The model is all-MiniLM-L6-v2 with a regression head, the eval set are pairs of STS-B, and the probe is the whole eval
+set, read in all 7 layers. The floor is what cannot be done without: a bare forward pass of every batch of the eval
+set, and one with `output_hidden_states=True` of every batch of the probe, all in tensors beforehand. On top are the
+Trainer's loop, pooling, statistics, measures and logging. No package watches the states of a Trainer; the peer is what
+people write: gather all states in memory, and then measure them.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
-import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,23 +28,58 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from benchmarks.enhancement import forget_peak, in_a_fresh_process, print_ratios
-from benchmarks.second_moments import OF_ROWS_AND_DIRECTIONS, peak_megabytes
+from benchmarks.contest import Agreement, Contestant, Size, Target, Task
+from benchmarks.second_moments import OF_ROWS_AND_DIRECTIONS, isoscore_package
+from isotropy_metrics import measure
 from isotropy_metrics.hidden_states import encoder_of
 from isotropy_metrics.study.data.bundled import minilm_path
 from isotropy_metrics.study.data.text_pairs import stsb_pairs
 from trainer_callbacks import IsotropyCallback
 
 BATCH_SIZE = 32
+N_FEATURES = 384
 MEASURES_ALONE = {"measures": OF_ROWS_AND_DIRECTIONS, "drift": (), "alarms": ()}
 
-CONTESTANTS = {
-    "trainer.evaluate() with no callback, for the Trainer's part": None,
+WATCHED: dict[str, dict[str, Any]] = {
     "pooled rows, all second-moment measures": {"pooling": "mean", **MEASURES_ALONE},
-    "token rows,  all second-moment measures": {"pooling": None, **MEASURES_ALONE},
+    "token rows, all second-moment measures": {"pooling": None, **MEASURES_ALONE},
     "pooled rows, the defaults: 3 measures, drift, alarms": {"pooling": "mean"},
-    "token rows,  the defaults: 3 measures, drift, alarms": {"pooling": None},
+    "token rows, the defaults: 3 measures, drift, alarms": {"pooling": None},
 }
+
+
+@dataclass
+class Watched:
+    """A Trainer, the batches of its eval set and of a probe as tensors, and callbacks that are not added to it."""
+
+    trainer: Trainer
+    of_task: list[dict[str, torch.Tensor]]
+    of_probe: list[dict[str, torch.Tensor]]
+    callbacks: dict[str, IsotropyCallback] = field(default_factory=dict)
+
+    def callback(self, name: str) -> IsotropyCallback:
+        """One that reads the whole eval set and has seen the space before training."""
+        if name not in self.callbacks:
+            callback = IsotropyCallback(self.trainer, probe_size=None, **WATCHED[name])
+            callback.on_train_begin(self.trainer.args, self.trainer.state, self.trainer.control)
+            callback.on_train_end(self.trainer.args, self.trainer.state, self.trainer.control)
+            self.callbacks[name] = callback
+        return self.callbacks[name]
+
+
+def watched(size: Size) -> Watched:
+    """With so many pairs of texts."""
+    logging.getLogger("trainer_callbacks").setLevel(logging.ERROR)  # of few rows, and
+    set_verbosity_error()  # of the model's untrained head: neither matters here
+    disable_progress_bar()
+    trainer = trainer_of(size.rows)
+    reader = IsotropyCallback(trainer, probe_size=None, measures="isoscore", drift=(), alarms=())
+    reader.on_train_begin(trainer.args, trainer.state, trainer.control)
+    reader.on_train_end(trainer.args, trainer.state, trainer.control)
+    (probe,) = reader.space_watch.probes.values()
+    padded = [probe.tokens.padded(chosen, trainer.model.config.pad_token_id)[0] for chosen in probe.batches]
+    of_probe = [{name: torch.from_numpy(array) for name, array in inputs.items()} for inputs in padded]
+    return Watched(trainer, list(trainer.get_eval_dataloader()), of_probe)
 
 
 def trainer_of(n_texts: int) -> Trainer:
@@ -61,9 +90,8 @@ def trainer_of(n_texts: int) -> Trainer:
     texts = list(zip(dev.first + test.first, dev.second + test.second, strict=True))
     scores = np.concatenate([dev.labels, test.labels])
     chosen = np.random.default_rng(0).permutation(len(texts))[:n_texts]
-    dataset = [{**tokenizer(*texts[i], truncation=True), "labels": float(scores[i])} for i in chosen]
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
+        output_dir=tempfile.gettempdir(),
         per_device_eval_batch_size=BATCH_SIZE,
         save_strategy="no",
         report_to=[],
@@ -74,7 +102,7 @@ def trainer_of(n_texts: int) -> Trainer:
     trainer = Trainer(
         model.eval(),
         arguments,
-        eval_dataset=dataset,
+        eval_dataset=[{**tokenizer(*texts[i], truncation=True), "labels": float(scores[i])} for i in chosen],
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
     )
@@ -82,91 +110,73 @@ def trainer_of(n_texts: int) -> Trainer:
     return trainer
 
 
-def watching(trainer: Trainer, settings: dict[str, Any]) -> IsotropyCallback:
-    """A callback that reads the whole eval set and has seen the space before training; not added to the Trainer."""
-    callback = IsotropyCallback(trainer, probe_size=None, **settings)
-    callback.on_train_begin(trainer.args, trainer.state, trainer.control)
-    callback.on_train_end(trainer.args, trainer.state, trainer.control)
-    return callback
+def bare_passes(given: Watched) -> None:
+    with torch.no_grad():
+        for batch in given.of_task:
+            given.trainer.model(**batch)
+        for batch in given.of_probe:
+            encoder_of(given.trainer.model)(**batch, output_hidden_states=True)
 
 
-def evaluation(trainer: Trainer, callback: IsotropyCallback | None) -> Callable[[object], None]:
-    """`trainer.evaluate()` as after a step of training, with this callback or with none."""
-
-    def evaluate(_: object = None) -> None:
-        with torch.no_grad():
-            next(trainer.model.parameters()).mul_(1)  # weights that did not change would not be read again
-        if callback is not None:
-            trainer.add_callback(callback)
-        trainer.evaluate()
-        if callback is not None:
-            trainer.remove_callback(callback)
-
-    return evaluate
+def evaluation(given: Watched) -> dict[str, float]:
+    """As after a step of training: weights that did not change would not be read again."""
+    with torch.no_grad():
+        next(given.trainer.model.parameters()).mul_(1)
+    return given.trainer.evaluate()
 
 
-def bare_passes(trainer: Trainer, callback: IsotropyCallback) -> Callable[[object], None]:
-    """The forward passes of the eval set and of the callback's probe."""
-    (probe,) = callback.space_watch.probes.values()
-    of_task = list(trainer.get_eval_dataloader())
-    padded = [probe.tokens.padded(chosen, trainer.model.config.pad_token_id)[0] for chosen in probe.batches]
-    of_probe = [{name: torch.from_numpy(array) for name, array in inputs.items()} for inputs in padded]
-
-    def passes(_: object = None) -> None:
-        with torch.no_grad():
-            for batch in of_task:
-                trainer.model(**batch)
-            for batch in of_probe:
-                encoder_of(trainer.model)(**batch, output_hidden_states=True)
-
-    return passes
+def watched_evaluation(name: str, given: Watched) -> dict[str, float]:
+    callback = given.callback(name)
+    given.trainer.add_callback(callback)
+    metrics = evaluation(given)
+    given.trainer.remove_callback(callback)
+    return metrics
 
 
-def extra_megabytes(n_texts: int, settings: dict[str, Any]) -> float:
-    """How much higher this process peaks in a watched evaluation than in the bare passes, after a first reading."""
-    be_quiet()
-    trainer = trainer_of(n_texts)
-    callback = watching(trainer, settings)
-    peaks = []
-    for call in (bare_passes(trainer, callback), evaluation(trainer, callback)):
-        forget_peak()
-        call()
-        peaks.append(peak_megabytes())
-    return peaks[1] - peaks[0]
+def gathered_tokens(given: Watched) -> list[np.ndarray]:
+    """The token rows of every layer."""
+    layers: list[list[torch.Tensor]] = [[] for _ in range(given.trainer.model.config.num_hidden_layers + 1)]
+    with torch.no_grad():
+        for batch in given.of_probe:
+            states = encoder_of(given.trainer.model)(**batch, output_hidden_states=True).hidden_states
+            for layer, hidden in zip(layers, states, strict=True):
+                layer.append(hidden[batch["attention_mask"].bool()])
+    return [torch.cat(layer).numpy() for layer in layers]
 
 
-def be_quiet() -> None:
-    """What is measured here does not matter: neither that its rows are few, nor that the model's head is untrained."""
-    logging.getLogger("trainer_callbacks").setLevel(logging.ERROR)
-    set_verbosity_error()
-    disable_progress_bar()
+def gathered_evaluation(given: Watched) -> list[float]:
+    evaluation(given)
+    return [isoscore_package(rows) for rows in gathered_tokens(given)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--texts", type=int, default=800, help="pairs of STS-B")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    be_quiet()
-    few, many = options.texts // 4, options.texts
-
-    trainer = trainer_of(options.texts)
-    callbacks = {name: settings and watching(trainer, settings) for name, settings in CONTESTANTS.items()}
-    first, *_ = filter(None, callbacks.values())
-    (probe,) = first.space_watch.probes.values()
-    n_tokens = int(probe.tokens.lengths.sum())
-    print(f"{options.texts:,} pairs of texts, {n_tokens:,} tokens, batches of {BATCH_SIZE}, 7 layers of 384 features")
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}"
-    )
-    print(f"{len(OF_ROWS_AND_DIRECTIONS)} second-moment measures: {', '.join(OF_ROWS_AND_DIRECTIONS)}")
-    notes = []
-    for settings in CONTESTANTS.values():
-        extra = [in_a_fresh_process(extra_megabytes, n, settings) for n in (few, many)] if settings else None
-        notes.append(f"{extra[0]:4.0f} MB for {few:,}, {extra[1]:4.0f} MB for {many:,}  " if extra else "")
-    contestants = [(name, evaluation(trainer, callback)) for name, callback in callbacks.items()]
-    print_ratios(bare_passes(trainer, first), contestants, None, options.rounds, notes)
+def agreements(given: Watched) -> Iterator[Agreement]:
+    rows = gathered_tokens(given)[-1]
+    yield Agreement("isoscore of the last layer", measure(rows, "isoscore")["isoscore"], isoscore_package(rows))
 
 
-if __name__ == "__main__":
-    main()
+MAIN = Size(400, N_FEATURES, "pairs of texts")
+POOLED, TOKENS = list(WATCHED)[:2]
+
+TASKS = (
+    Task(
+        name="watching",
+        title="Watching a fine-tuning: trainer.evaluate() with an IsotropyCallback, MiniLM, all 7 layers",
+        prepare=watched,
+        floor=Contestant("torch: forward passes of the eval set and of the probe", bare_passes),
+        ours=tuple(Contestant(name, partial(watched_evaluation, name)) for name in WATCHED),
+        peers=(
+            Contestant("transformers: trainer.evaluate() without a callback", evaluation),
+            Contestant("the same, then all token states gathered: isoscore of each layer", gathered_evaluation),
+        ),
+        sizes=(Size(100, N_FEATURES, "pairs of texts"), MAIN),
+        main=MAIN,
+        quick_sizes=(Size(16, N_FEATURES, "pairs of texts"),),
+        small=Size(8, N_FEATURES, "pairs of texts"),
+        agreements=agreements,
+        absent={"req-metrics": "its callback is for Lightning, and the package is not on PyPI"},
+        targets=tuple(
+            Target(f"a watched evaluation, {name} ≤ {limit} × floor", MAIN, lambda o, name=name: o.ratio(name), limit)
+            for name, limit in ((POOLED, 1.15), (TOKENS, 1.35))
+        ),
+    ),
+)

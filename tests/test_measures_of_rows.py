@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import subprocess
 import sys
 import tracemalloc
 import warnings
@@ -402,11 +401,3 @@ def test_rows_that_agree_only_up_to_rounding_are_no_entropy():
     rows[:, 0] *= 100
     with pytest.warns(RuntimeWarning, match="is NaN: more than 32 rows agree"):
         vasicek_ratio_mse(np.concatenate([rows[:400] * [1, 0, 0, 0, 0, 0], rows[400:]]) @ rotation)
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs_at_a_small_size():
-    command = [sys.executable, "-m", "benchmarks.neighbors", "--rows", "300", "--many-rows", "500"]
-    done = subprocess.run([*command, "--features", "8", "--rounds", "1"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("x floor") == 18 and "vasicek_ratio_mse of all rows" in done.stdout
