@@ -1,4 +1,4 @@
-"""Package metadata; the base needs numpy and scipy, everything else is an extra."""
+"""Package metadata; the base needs numpy, scipy and threadpoolctl, everything else is an extra."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,10 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "isotropy_metrics" / "version.py").read_text())[1]
 
-BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10"]
+BASE_REQUIRE = ["numpy>=1.24", "scipy>=1.10", "threadpoolctl>=3.1"]
 EVALUATE_REQUIRE = ["evaluate>=0.4.6", "datasets>=3.0"]
 ENHANCEMENT_REQUIRE = ["scikit-learn>=1.6", "safetensors>=0.4", "huggingface_hub>=0.30"]
-FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0", "threadpoolctl>=3.1"]
+FILES_REQUIRE = ["pyarrow>=15.0", "tqdm>=4.60", "rich>=13.0"]
 TRAINER_REQUIRE = [
     *ENHANCEMENT_REQUIRE,
     "torch>=2.4",

@@ -1,7 +1,7 @@
 """Measure, watch and repair the geometry of embedding spaces.
 
-`measure(X)`, `isoscore(X)` and, for two spaces, `compare(X, Y)` need numpy and scipy only. `load(name)` and
-`register()` make every measure an `evaluate` module, `hidden_states` turns a model and texts into rows, `study`
+`measure(X)`, `isoscore(X)` and, for two spaces, `compare(X, Y)` need numpy, scipy and threadpoolctl only. `load(name)`
+and `register()` make every measure an `evaluate` module, `hidden_states` turns a model and texts into rows, `study`
 repeats the case study on a model before and after fine-tuning.
 """
 

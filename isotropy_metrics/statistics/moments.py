@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows, squared_norms
 from isotropy_metrics.statistics.device_sums import device_sums
+from isotropy_metrics.statistics.side_by_side import side_by_side
 from isotropy_metrics.statistics.tridiagonal_form import TridiagonalForm
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ BLOCK_VALUES = 8192 * 768
 
 DIRECT_BLOCKS = 4
 """Blocks that go into one product where their rows need no copy."""
+
+WORKER_VALUES = 2**19
+"""Values that are worth a thread of their own."""
 
 CHUNK_ROWS = 512
 """Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
@@ -33,8 +38,9 @@ FIRST_ROWS = 16
 LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
 """Squared lengths of rows whose products neither vanish nor overflow in float32."""
 
-WIDE = 1536
-"""Rows of so many features have both spectra from one tridiagonal form; below, two decompositions take no longer."""
+NARROW, WIDE = 256, 1536
+"""Rows of fewer features have a spectrum sooner than a thread is started; of more, both spectra from one tridiagonal
+form; in between, two decompositions side by side take no longer."""
 
 MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
@@ -222,39 +228,39 @@ class Moments:
         Raises:
             ValueError: there are no rows yet.
         """
-        self._settle()
-        if self._eigenvalues is None:
-            self._eigenvalues = self._spectrum(of_raw_rows=False)
-        return self._eigenvalues
+        return self._spectrum(of_raw_rows=False)
 
     @property
     def raw_eigenvalues(self) -> np.ndarray:
         """Eigenvalues of Σ w x xᵀ, of rows whose mean is not subtracted; as `eigenvalues`."""
-        self._settle()
-        if self._raw_eigenvalues is None:
-            self._raw_eigenvalues = self._spectrum(of_raw_rows=True)
-        return self._raw_eigenvalues
+        return self._spectrum(of_raw_rows=True)
 
     def _spectrum(self, of_raw_rows: bool) -> np.ndarray:
+        self._settle()
         if not self.n_rows:
             raise ValueError("there are no rows yet")
-        values = np.clip(self._unclipped_spectrum(of_raw_rows), 0, None)
-        values[self.n_rows if of_raw_rows else self.n_rows - 1 :] = 0
-        return values
+        if of_raw_rows not in self._spectra:
+            for is_raw, values in self._decomposed(of_raw_rows).items():
+                values = np.clip(values, 0, None)
+                values[self.n_rows if is_raw else self.n_rows - 1 :] = 0
+                self._spectra[is_raw] = values
+        return self._spectra[of_raw_rows]
 
-    def _unclipped_spectrum(self, of_raw_rows: bool) -> np.ndarray:
+    def _decomposed(self, of_raw_rows: bool) -> dict[bool, np.ndarray]:
+        """The spectrum that is asked for, and the other one where that takes no longer."""
         offset = np.sqrt(self.weight_sum) * self.mean
-        if self.n_features < WIDE:
-            return np.linalg.eigvalsh(self._within + np.outer(offset, offset) if of_raw_rows else self._within)[::-1]
-        if self._form is None:
-            self._form = TridiagonalForm(self._within, offset)
-        return self._form.eigenvalues(plus_vector=of_raw_rows)
+        if self.n_features >= WIDE:
+            form = TridiagonalForm(self._within, offset)
+            return {is_raw: form.eigenvalues(plus_vector=is_raw) for is_raw in (False, True)}
+        with side_by_side(2 if self.n_features >= NARROW else 1) as (map_of_matrices, n_workers):
+            asked = (False, True) if n_workers == 2 else (of_raw_rows,)
+            matrices = [self._within + np.outer(offset, offset) if is_raw else self._within for is_raw in asked]
+            spectra = [values[::-1] for values in map_of_matrices(np.linalg.eigvalsh, matrices)]
+        return dict(zip(asked, spectra, strict=True))
 
     def _forget(self) -> None:
         """Forget what was derived of the rows: others have come."""
-        self._form: TridiagonalForm | None = None
-        self._eigenvalues: np.ndarray | None = None
-        self._raw_eigenvalues: np.ndarray | None = None
+        self._spectra: dict[bool, np.ndarray] = {}
         self._purity: float | None = None
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
@@ -304,19 +310,18 @@ class Moments:
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
-        block_rows = block_rows_of(rows.shape[1], self._block_values)
-        workspace = np.empty((min(len(rows), block_rows), rows.shape[1]), rows.dtype)
-        start = 0
-        while start < len(rows):
-            shift = _first_shift(rows[start : start + FIRST_ROWS])
-            is_direct = shift is None and weight is None
-            part = slice(start, start + (DIRECT_BLOCKS if is_direct else 1) * block_rows)
-            block, block_weight = rows[part], None if weight is None else weight[part]
-            shifted = block if shift is None else workspace[: len(block)]
-            sums = _linear_sums(block, block_weight, start, shift, shifted)
-            aside._add_linear(sums)
-            aside._multiply(shifted, shift, sums, block_weight)
-            start = part.stop
+        is_direct = weight is None and _first_shift(rows[:FIRST_ROWS]) is None
+        block_rows = (DIRECT_BLOCKS if is_direct else 1) * block_rows_of(rows.shape[1], self._block_values)
+        with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
+            n_blocks = -(-len(rows) // (block_rows * n_workers)) * n_workers  # of equal size, so many at a time
+            bounds = np.linspace(0, len(rows), n_blocks + 1).astype(int)
+            blocks = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if start < stop]
+            spaces = [_Workspace() for _ in range(n_workers)]
+            for first in range(0, len(blocks), n_workers):
+                together = blocks[first : first + n_workers]
+                for sums, scatter in map_of_blocks(partial(_of_block, rows, weight), together, spaces):
+                    aside._add_linear(sums)
+                    aside._add_scatter(scatter)
         return aside
 
     def _append(self, rows: np.ndarray) -> None:
@@ -339,7 +344,7 @@ class Moments:
     def _empty_buffer(self) -> None:
         buffer = self._buffer
         if buffer is not None and buffer.filled:
-            self._multiply(buffer.rows[: buffer.filled], buffer.shift, buffer.sums)
+            self._add_scatter(_scatter_of(buffer.rows[: buffer.filled], buffer.shift, buffer.sums))
             buffer.filled = 0
 
     def _add_linear(self, sums: _LinearSums) -> None:
@@ -350,27 +355,12 @@ class Moments:
         self._unit_sum = self._unit_sum + sums.unit_sum
         self._unit_square_sum = self._unit_square_sum + sums.unit_square_sum
 
-    def _multiply(
-        self, shifted: np.ndarray, shift: np.ndarray | None, sums: _LinearSums, weight: np.ndarray | None = None
-    ) -> None:
-        """Add the scatter of one block of rows less `shift`.
-
-        Where the mean still dominates some feature, the block is shifted once more, now by its own mean.
-        """
-        mass = float(sums.scalars["weight_sum"])
-        shift = np.zeros(shifted.shape[1], shifted.dtype) if shift is None else shift
-        residual = sums.shifted_sum / mass if mass else np.zeros(shifted.shape[1])
-        gram = _gram(shifted, weight)
-        owed_to_mean = mass * residual**2 > SHIFT_WHEN_MEAN_SHARE * np.diagonal(gram)
-        if (owed_to_mean & (np.abs(residual) > 1e-6 * np.abs(shift))).any():
-            step = (shift + residual).astype(shifted.dtype) - shift
-            residual, shift = residual - step, shift + step
-            gram = _gram(shifted, weight, step, block_rows_of(shifted.shape[1], self._block_values))
+    def _add_scatter(self, scatter: _BlockScatter) -> None:
         if self._within is None:
-            self._within = gram.astype(np.float64)
+            self._within = scatter.gram.astype(np.float64)
         else:
-            self._within += gram
-        self._pieces.append((mass, residual, shift + residual))
+            self._within += scatter.gram
+        self._pieces.append((scatter.mass, scatter.residual, scatter.centre))
         self._forget()
         if len(self._pieces) >= MOST_PIECES:
             self._collapse()
@@ -478,6 +468,59 @@ def _linear_sums(
     weights = (weight.sum(), weight @ weight, counted.sum(), counted @ counted)
     scalars = dict(zip(_SCALARS, (*n_rows, *map(float, weights)), strict=True))
     return _LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
+
+
+@dataclass
+class _BlockScatter:
+    """Σ w (x − shift)(x − shift)ᵀ of a block as `gram`, Σ w, the mean of x, and how far that is from the shift."""
+
+    mass: float
+    residual: np.ndarray
+    centre: np.ndarray
+    gram: np.ndarray
+
+
+class _Workspace:
+    """Room for a block less its shift, kept for the next block."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty((0, 0), np.float32)
+
+    def like(self, block: np.ndarray) -> np.ndarray:
+        """Uninitialised, of the shape and dtype of the block."""
+        if self._rows.dtype != block.dtype or len(self._rows) < len(block):
+            self._rows = np.empty(block.shape, block.dtype)
+        return self._rows[: len(block)]
+
+
+def _of_block(
+    rows: np.ndarray, weight: np.ndarray | None, part: slice, space: _Workspace
+) -> tuple[_LinearSums, _BlockScatter]:
+    """All that `Moments` needs of some of the rows."""
+    block, block_weight = rows[part], None if weight is None else weight[part]
+    shift = _first_shift(block[:FIRST_ROWS])
+    shifted = block if shift is None else space.like(block)
+    sums = _linear_sums(block, block_weight, part.start, shift, shifted)
+    return sums, _scatter_of(shifted, shift, sums, block_weight)
+
+
+def _scatter_of(
+    shifted: np.ndarray, shift: np.ndarray | None, sums: _LinearSums, weight: np.ndarray | None = None
+) -> _BlockScatter:
+    """The scatter of one block of rows less `shift`.
+
+    Where the mean still dominates some feature, the block is shifted once more, now by its own mean.
+    """
+    mass = float(sums.scalars["weight_sum"])
+    shift = np.zeros(shifted.shape[1], shifted.dtype) if shift is None else shift
+    residual = sums.shifted_sum / mass if mass else np.zeros(shifted.shape[1])
+    gram = _gram(shifted, weight)
+    owed_to_mean = mass * residual**2 > SHIFT_WHEN_MEAN_SHARE * np.diagonal(gram)
+    if (owed_to_mean & (np.abs(residual) > 1e-6 * np.abs(shift))).any():
+        step = (shift + residual).astype(shifted.dtype) - shift
+        residual, shift = residual - step, shift + step
+        gram = _gram(shifted, weight, step, block_rows_of(shifted.shape[1]))
+    return _BlockScatter(mass, residual, shift + residual, gram)
 
 
 def block_rows_of(n_features: int, block_values: int = BLOCK_VALUES) -> int:

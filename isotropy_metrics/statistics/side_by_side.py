@@ -1,0 +1,49 @@
+"""Side by side: blocks of rows on all cores at once, each with one thread of BLAS.
+
+One product after the other on all threads leaves the cores idle during what numpy does between the products, and its
+threads wait for each other by spinning, which costs several times the work where another process takes a core.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+MOST_WORKERS = 8
+"""Each holds a block and its products; more cores than that are left to the threads of BLAS."""
+
+_in_use = threading.Lock()
+
+Map = Callable[..., Iterable[Any]]
+
+
+@contextmanager
+def side_by_side(most: int) -> Iterator[tuple[Map, int]]:
+    """A `map` that works on several things at once, and on how many: one per thread of BLAS, `most` at the most.
+
+    Where that is no use, because there is one thing to do, or BLAS has one thread, or more than `MOST_WORKERS`, it is
+    the `map` of Python, and 1. So it is where another thread is in here, as BLAS has one setting for all.
+    """
+    blas = _blas()
+    n_threads = max((library["num_threads"] for library in blas.info()), default=1)
+    n_workers = min(n_threads, most)
+    if not 1 < n_workers <= n_threads <= MOST_WORKERS or not _in_use.acquire(blocking=False):
+        yield map, 1
+        return
+    try:
+        with blas.limit(limits=1), ThreadPoolExecutor(n_workers, "side_by_side") as pool:
+            yield pool.map, n_workers
+    finally:
+        _in_use.release()
+
+
+@lru_cache
+def _blas() -> Any:
+    """The libraries of BLAS that numpy and scipy have loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")

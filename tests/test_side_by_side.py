@@ -1,0 +1,129 @@
+"""Side by side: the same values as one after the other, and BLAS has its threads again whatever happens."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from isotropy_metrics.statistics import Moments, UnitMoments, moments, side_by_side
+from isotropy_metrics.statistics.side_by_side import MOST_WORKERS
+
+BLAS = ThreadpoolController().select(user_api="blas")
+CLOUD = np.random.default_rng(0).normal(size=(5000, 40)) * np.arange(1, 41)
+
+
+def n_threads():
+    return {library["num_threads"] for library in BLAS.info()}
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """BLAS with two threads, and so little rows that they are worth them."""
+    monkeypatch.setattr(moments, "WORKER_VALUES", 1000)
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+@pytest.mark.parametrize("n", [1, 2, MOST_WORKERS, MOST_WORKERS + 1])
+def test_workers_are_as_many_as_threads_of_blas_unless_these_are_many(n, two_threads, monkeypatch):
+    monkeypatch.setattr(side_by_side, "_blas", lambda: FakeBlas(n))
+    expected = n if 1 < n <= MOST_WORKERS else 1
+    with side_by_side.side_by_side(most=100) as (map_, n_workers):
+        assert n_workers == expected
+        assert list(map_(lambda x: x + 1, range(20))) == list(range(1, 21))
+    for most, expected in ((0, 1), (1, 1), (2, 2 if 1 < n <= MOST_WORKERS else 1)):
+        with side_by_side.side_by_side(most) as (_, n_workers):
+            assert n_workers == expected
+
+
+class FakeBlas:
+    def __init__(self, n):
+        self.n = n
+
+    def info(self):
+        return [{"num_threads": self.n}]
+
+    def limit(self, limits):
+        assert limits == 1
+        return BLAS.limit(limits=limits)
+
+
+def test_they_are_two_at_a_time_with_a_thread_each(two_threads):
+    meeting = threading.Barrier(2, timeout=60)
+
+    def meet(_):
+        meeting.wait()
+        return n_threads()
+
+    with side_by_side.side_by_side(2) as (map_, n_workers):
+        assert n_workers == 2 and list(map_(meet, range(2))) == [{1}, {1}]
+        with side_by_side.side_by_side(2) as (_, n_inside):
+            assert n_inside == 1
+    assert n_threads() == {2}
+
+
+def test_another_thread_meanwhile_leaves_the_setting_alone(two_threads):
+    found = []
+
+    def other():
+        with threadpool_limits(2, user_api="blas"), side_by_side.side_by_side(2) as (_, n_workers):
+            found.append(n_workers)
+
+    with side_by_side.side_by_side(2):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert found == [1] and n_threads() == {2}
+    with side_by_side.side_by_side(2) as (_, n_workers):
+        assert n_workers == 2
+
+
+@pytest.mark.parametrize("kind", [Moments, UnitMoments])
+@pytest.mark.parametrize("dtype, rel", [(np.float64, 1e-12), (np.float32, 3e-6)])
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 999, 5000])
+def test_moments_are_those_of_one_block_after_the_other(two_threads, kind, dtype, rel, offset, weighted, n):
+    rows = (CLOUD[:n] + offset).astype(dtype)
+    weight = np.random.default_rng(1).random(n) if weighted else None
+    beside, after = kind(block_values=40 * 300), kind(block_values=40 * 300)
+    beside.update(rows, weight=weight)
+    with threadpool_limits(1, user_api="blas"):
+        after.update(rows, weight=weight)
+    assert beside.n_rows == after.n_rows == n
+    for name in ("mean", "scatter", "unit_sum", "unit_square_sum", "eigenvalues", "raw_eigenvalues"):
+        ours, theirs = getattr(beside, name), getattr(after, name)
+        assert np.abs(ours - theirs).max() <= rel * max(np.abs(theirs).max(), 1e-300), name
+
+
+def test_the_same_rows_give_the_same_bits_again(two_threads):
+    first, again = Moments(block_values=40 * 300), Moments(block_values=40 * 300)
+    for each in (first, again):
+        each.update(CLOUD.astype(np.float32))
+    assert (first.scatter == again.scatter).all()
+
+
+def test_a_bad_row_is_named_and_changes_nothing(two_threads):
+    statistic = Moments(block_values=40 * 300)
+    statistic.update(CLOUD)
+    before = statistic.scatter.copy()
+    bad = CLOUD.copy()
+    bad[[4321, 4900], 3] = np.nan
+    with pytest.raises(ValueError, match="row 4321 of the embeddings holds nan"):
+        statistic.update(bad)
+    assert statistic.n_rows == len(CLOUD) and (statistic.scatter == before).all()
+    assert n_threads() == {2}
+
+
+def test_spectra_are_those_of_one_after_the_other(two_threads, monkeypatch):
+    monkeypatch.setattr(moments, "NARROW", 40)
+    beside, after = Moments(), Moments()
+    for each in (beside, after):
+        each.update(CLOUD + 50)
+    with threadpool_limits(1, user_api="blas"):
+        expected = after.eigenvalues, after.raw_eigenvalues
+    for found, one in zip((beside.eigenvalues, beside.raw_eigenvalues), expected, strict=True):
+        assert np.allclose(found, one, rtol=1e-10, atol=0)
