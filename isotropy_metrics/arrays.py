@@ -51,20 +51,20 @@ def as_rows_and_ids(
     An id array has the shape of `embeddings` without its last axis, as `mask` has; those that are None are left out.
     """
     rows = _as_float_tensor(embeddings) if on_device and lies_on_device(embeddings) else _as_float_array(embeddings)
+    shape = tuple(rows.shape)
     if rows.ndim not in (2, 3):
         raise ValueError(
             f"embeddings must have shape (n_samples, n_features), or (batch, length, n_features) with a mask; "
-            f"got {rows.ndim} dimension(s), shape {rows.shape}"
-            + (": use X[None, :] for one row" if rows.ndim == 1 else "")
+            f"got {rows.ndim} dimension(s), shape {shape}" + (": use X[None, :] for one row" if rows.ndim == 1 else "")
         )
     if rows.ndim == 3 and mask is None:
         raise ValueError(
-            f"embeddings of shape {rows.shape} need a mask of shape {rows.shape[:2]} that says which tokens count "
+            f"embeddings of shape {shape} need a mask of shape {shape[:2]} that says which tokens count "
             "(attention_mask), or embeddings.reshape(-1, n_features) if all of them do"
         )
-    if rows.shape[-1] == 0:
-        raise ValueError(f"embeddings have no features: shape {rows.shape}")
-    outer = rows.shape[:-1]
+    if shape[-1] == 0:
+        raise ValueError(f"embeddings have no features: shape {shape}")
+    outer = shape[:-1]
     rows = rows.reshape(-1, rows.shape[-1])
     if weight is not None:
         weight = _as_companion(weight, "weight", outer).astype(np.float64)

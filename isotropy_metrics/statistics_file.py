@@ -30,7 +30,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (Buckets, ClassMoments, Moments, PairSample, RowSample, RowStatistics, TwoMoments, UnitMoments)
 }
-FORMAT, FORMAT_VERSION = "isotropy_metrics.statistics", 1
+FORMAT, FORMAT_VERSION = "isotropy_metrics.statistics", 2
 PURPOSE = "a file of statistics"
 
 

@@ -340,3 +340,41 @@ def test_offline_is_said_at_once(monkeypatch, capsys):
     monkeypatch.setattr(huggingface_hub, "HfApi", None)
     assert main(["measure", "hf://datasets/user/cloud"]) == 2
     assert "hf://datasets/user/cloud cannot be read: HF_HUB_OFFLINE is set" in capsys.readouterr().err
+
+
+# What a review found
+
+
+def test_a_folder_that_was_saved_again_is_another(tmp_path):
+    for rows in (slice(0, 1000), slice(1000, 2000)):
+        datasets.Dataset(table(rows)).save_to_disk(tmp_path / "folder")
+        file = open_embeddings(tmp_path / "folder", column="embedding")
+        if rows.start:
+            with pytest.raises(ValueError, match="is a state of other files"):
+                measure_files([file], NAMES, state=tmp_path / "state.safetensors")
+        else:
+            measure_files([file], NAMES, state=tmp_path / "state.safetensors")
+
+
+def test_a_fit_whose_last_save_fell_on_the_last_batch_is_gone_on_with(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("isotropy_metrics.embedding_files.kept_passes.SAVE_VALUES", 1)
+    values = []
+    for _ in range(2):
+        enhancement = Whitening()
+        fit_files(enhancement, [open_embeddings(whole, column="embedding")], state=tmp_path / "state.safetensors")
+        values.append(enhancement.transform(X[:50]))
+    np.testing.assert_array_equal(*values)
+
+
+def test_splits_of_one_dictionary_have_states_of_their_own(streamed, paths, tmp_path):
+    both = datasets.IterableDatasetDict(
+        {
+            name: datasets.load_dataset("parquet", data_files=[path], split="train", streaming=True)
+            for name, path in zip(("train", "test"), paths, strict=True)
+        }
+    )
+    found = []
+    for split in both:
+        file = open_embeddings(both, column="embedding", split=split, name="corpus")
+        found.append(file.identity())
+    assert found[0] != found[1] and "corpus" in found[0]["path"]

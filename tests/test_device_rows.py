@@ -108,6 +108,16 @@ def test_rows_whose_products_leave_float32(device, scale):
     assert_same_moments(found, expected, 1e-12)
 
 
+@pytest.mark.parametrize("size", [1.5e38, 1e-44])
+def test_directions_of_rows_whose_lengths_leave_float32(device, size):
+    rows = (np.sign(CLOUD[:40]) * size).astype(np.float32)
+    found, expected = UnitMoments(), UnitMoments()
+    expected.update(rows)
+    found.update(torch.tensor(rows, device=device))
+    assert found.n_zero_rows == 0
+    assert_same_moments(found, expected, 1e-6)
+
+
 @pytest.mark.parametrize("make", [Moments, UnitMoments, RowSample, RowStatistics, lambda: Buckets(Moments)])
 def test_a_row_that_is_not_finite_is_named_and_changes_nothing(device, make):
     rows = torch.tensor(CLOUD, device=device)

@@ -126,14 +126,14 @@ def test_what_is_no_file_of_statistics_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"s\.safetensors cannot be read"):
             load_statistics(path)
     for old, new, message in (
-        (b'"format_version\\": 1', b'"format_version\\": 9', "is of format 9"),
+        (b'"format_version\\": 2', b'"format_version\\": 9', "is of format 9"),
         (b"Moments", b"Mommies", "is damaged"),
         (b"n_rows", b"n_cows", "is damaged"),
     ):
         changed = whole.replace(old.replace(b'"', b'\\"', 1) if b"version" in old else old, new)
         changed = whole.replace(old, new) if changed == whole else changed
         path.write_bytes(
-            whole.replace(b'format_version\\": 1', b'format_version\\": 9') if b"version" in old else changed
+            whole.replace(b'format_version\\": 2', b'format_version\\": 9') if b"version" in old else changed
         )
         with pytest.raises(ValueError, match=message):
             load_statistics(path)
@@ -367,3 +367,89 @@ def test_an_interrupted_save_leaves_the_file_that_was_there(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         save_statistics(path, [kinds()["sample"]])
     assert path.read_bytes() == whole and list(tmp_path.iterdir()) == [path]
+
+
+# What a review found
+
+
+@pytest.mark.parametrize("group", ["words", "sentences"])
+@pytest.mark.parametrize("seed", range(6))
+def test_groups_stay_whole_after_a_resume_and_a_merge(group, seed):
+    """A group that has been dropped does not come back with its later rows."""
+    generator = np.random.default_rng(seed)
+    ids = generator.integers(0, 60, len(X))
+    cut = int(generator.integers(500, 8000))
+    whole, first, second = (RowSample(size=300) for _ in range(3))
+    for start in range(0, len(X), 500):
+        whole.update(X[start : start + 500], **{group: ids[start : start + 500]})
+    first.update(X[:cut], **{group: ids[:cut]})
+    second.skip(cut)
+    second.update(X[cut:], **{group: ids[cut:]})
+    resumed = RowSample.from_state_dict(first.state_dict())
+    for start in range(cut, len(X), 500):
+        resumed.update(X[start : start + 500], **{group: ids[start : start + 500]})
+    for found in (resumed, first.merge(second)):
+        np.testing.assert_array_equal(found.positions, whole.positions)
+        for kept in np.unique(getattr(found, group)):
+            assert (getattr(found, group) == kept).sum() == (ids == kept).sum()
+
+
+def test_a_merge_leaves_the_other_sample_in_its_order():
+    first, second = RowSample(size=100), RowSample(size=100)
+    second.update(X[:500])
+    first.skip(500)
+    first.update(X[500:900])
+    before = second.rows.copy(), second.positions.copy()
+    first.merge(second)
+    for found, expected in zip((second.rows, second.positions), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_share_of_a_process_is_no_whole_state(parts, tmp_path):
+    state = tmp_path / "state.0-of-2.safetensors"
+    measure_files(parts, NAMES, state=state)
+    statistics, facts = load_statistics(state)
+    save_statistics(state, statistics, asked=facts["asked"] | {"process": [0, 2]}, done=facts["done"])
+    with pytest.raises(ValueError, match="is a state of other process"):
+        measure_files(parts, NAMES, state=state)
+
+
+def test_columns_of_every_file_are_in_the_state(tmp_path):
+    for name, scale in (("first", 1), ("second", 2)):
+        np.savez(tmp_path / f"{name}.npz", a=X[:500] * scale, b=X[500:1000] ** 2)
+    first = open_embeddings(tmp_path / "first.npz", column="a")
+    for column, error in (("a", None), ("b", "state of other columns")):
+        second = open_embeddings(tmp_path / "second.npz", column=column)
+        asked = {"measures": "isoscore", "state": tmp_path / "state.safetensors"}
+        if error is None:
+            measure_files([first, second], **asked)
+        else:
+            with pytest.raises(ValueError, match=error):
+                measure_files([first, second], **asked)
+
+
+def test_files_that_differ_in_what_is_named_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", a=X, mass=np.ones(len(X)))
+    plain = open_embeddings(tmp_path / "a.npz", column="a")
+    weighted = open_embeddings(tmp_path / "a.npz", column="a", weight="mass")
+    with pytest.raises(ValueError, match="differ in what is named"):
+        measure_files([plain, weighted], "isoscore")
+
+
+@pytest.mark.parametrize("files", [[], "a.npy"])
+def test_files_are_a_list(files):
+    with pytest.raises(ValueError, match="name the files as a list"):
+        measure_files(files, "isoscore")
+
+
+def test_a_seed_of_numpy_is_kept_in_a_state(parts, tmp_path):
+    for _ in range(2):
+        measure_files(parts, "isoscore", state=tmp_path / "state.safetensors", seed=np.int64(3))
+
+
+def test_a_bad_row_of_weight_zero_is_not_the_one_that_is_named(tmp_path):
+    rows, mass = X[:20].copy(), np.ones(20)
+    rows[3], mass[3], rows[10] = np.nan, 0, np.inf
+    np.savez(tmp_path / "a.npz", a=rows, mass=mass)
+    with pytest.raises(ValueError, match="row 10 of the embeddings holds inf"):
+        measure_files([open_embeddings(tmp_path / "a.npz", column="a", weight="mass")], "isoscore")

@@ -400,3 +400,10 @@ def test_what_other_numbers_of_processes_began_is_not_gone_on_with(tmp_path, mon
             gather_files(files, CHOSEN, state=state)
     with pytest.raises(ValueError, match="was begun by one process: go on with one, or delete it"):
         of_process(monkeypatch, files, 0, 2, state=state)
+
+
+def test_processes_that_were_given_different_files_are_refused(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", X)
+    monkeypatch.setattr(gathered_files, "of_all", lambda compute: [compute(), [("b.npy", N, D)]])
+    with pytest.raises(ValueError, match="the processes have different files"):
+        measure_files([tmp_path / "a.npy"], "isoscore")

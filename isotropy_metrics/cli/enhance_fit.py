@@ -8,6 +8,7 @@ from typing import Any
 
 from isotropy_metrics.cli.enhancement_steps import enhancement_of
 from isotropy_metrics.cli.fit_summary import print_fit
+from isotropy_metrics.cli.launched import are_several
 from isotropy_metrics.cli.warning_sentences import warnings_as_sentences
 from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files import open_embeddings
@@ -64,6 +65,8 @@ def _layer(text: str) -> int | str:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    if are_several():
+        raise ValueError("enhance fit is for one process: it does not share its work among several")
     if options.seed < 0:
         raise ValueError(f"--seed must not be negative, got {options.seed}")
     if options.rows is not None and options.rows < 2:

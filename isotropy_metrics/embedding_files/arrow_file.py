@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def open_datasets_folder(path: Path, columns: Columns, split: str | None) -> Emb
     missing = [part for part in parts if not part.is_file()]
     if missing or not parts:
         raise ValueError(f"{path} lacks the file {missing[0].name!r}" if missing else f"{path} holds no rows")
-    return open_table(arrow_table(path, parts, NO_LIMITS), columns)
+    file = open_table(arrow_table(path, parts, NO_LIMITS), columns)
+    return replace(file, fingerprint=_facts(path / "state.json", "_fingerprint"))
 
 
 def _facts(path: Path, name: str) -> Any:

@@ -42,7 +42,8 @@ def open_dataset(dataset: Any, columns: Columns, split: str | None = None, name:
     """
     datasets = optional("datasets", "datasets", "reading a dataset")
     if isinstance(dataset, Mapping):
-        dataset = dataset[one_split(name or "the dictionary", list(dataset), split)]
+        split = one_split(name or "the dictionary", list(dataset), split)
+        dataset, name = dataset[split], name and f"{name} ({split})"
     elif split is not None:
         raise ValueError(f"{name or 'the dataset'} has no splits: leave out {split!r}")
     if not isinstance(dataset, datasets.Dataset | datasets.IterableDataset):
@@ -115,8 +116,9 @@ def _schema_of(dataset: Any, path: Path) -> pa.Schema:
 
 
 def _indexed(dataset: Any, names: list[str], batch_rows: int, first_row: int) -> Iterator[pa.RecordBatch]:
-    rows = range(min(first_row, len(dataset)), len(dataset))
-    return _record_batches(dataset.select(rows) if first_row else dataset, names, batch_rows)
+    if first_row < len(dataset):  # `select` has no rows beyond the last to begin at
+        rest = dataset.select(range(first_row, len(dataset))) if first_row else dataset
+        yield from _record_batches(rest, names, batch_rows)
 
 
 def _streamed(dataset: Any, names: list[str], batch_rows: int, first_row: int) -> Iterator[pa.RecordBatch]:

@@ -84,7 +84,8 @@ class EmbeddingFile:
         read: gives the batches, of about so many rows each, from this row on. Where a batch ends depends on the row
             that it begins with and on nothing before it: who goes on later gets the same batches.
         names: of the columns or arrays that hold the embeddings.
-        fingerprint: of a dataset, what tells that it is still the same; empty where nothing does. None for files.
+        fingerprint: of a dataset, or a folder of one, what tells that it is still the same; empty where nothing does.
+            None for files.
     """
 
     path: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.embedding_files.embedding_file import Batch, EmbeddingFile
 from isotropy_metrics.embedding_files.enhanced_file import steps_of, without_warnings
+from isotropy_metrics.embedding_files.gathered_files import check_one_space, columns_of
 from isotropy_metrics.embedding_files.kept_passes import KeptPasses
 from isotropy_metrics.embedding_files.progress import progress_bar
 from isotropy_metrics.embedding_files.reading_core import core_for_reading
@@ -54,16 +55,18 @@ def fit_files(
         ValueError, OSError: before a row is read, files of different widths, parameters that no rows would allow, or a
             state of other files, methods or parameters; later, a row that is not finite, or rows that do not suffice.
     """
-    _check_widths(files)
+    if not len(files):
+        raise ValueError("name the files as a list, of one or more")
+    check_one_space(files)
     steps = steps_of(enhancement)
     check_parameters(steps, files[0].n_features)
     asked = {
         "files": [] if state is None else [file.identity() for file in files],
-        "columns": asdict(files[0].columns),
+        "columns": columns_of(files),
         "methods": [type(step).__name__ for step in steps],
         "parameters": [{name: repr(value) for name, value in step.get_params().items()} for step in steps],
         "n_rows": n_rows,
-        "seed": seed,
+        "seed": int(seed),
     }
     passes = KeptPasses(files, state, asked)
     with core_for_reading():
@@ -80,16 +83,6 @@ def check_parameters(steps: Sequence[Any], n_features: int) -> None:
 
 def _is_fitted_on_rows(step: Any) -> bool:
     return hasattr(step, "partial_fit")
-
-
-def _check_widths(files: Sequence[EmbeddingFile]) -> None:
-    first = files[0]
-    for file in files:
-        if file.n_features != first.n_features:
-            raise ValueError(
-                f"{first.path} has {first.n_features} features, {file.path} has {file.n_features}: an enhancement is "
-                "fitted on rows of one space"
-            )
 
 
 def _sampled(passes: KeptPasses, n_rows: int, seed: int, progress: bool) -> EmbeddingFile:

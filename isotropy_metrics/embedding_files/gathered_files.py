@@ -66,19 +66,22 @@ def gather_files(
         ConnectionError: another process has ended.
     """
     with raised_together():
-        _check_one_width(files)
+        check_one_space(files)
         asked = {
             "files": [] if state is None else [file.identity() for file in files],
-            "columns": asdict(files[0].columns),
+            "columns": columns_of(files),
             "measures": [each.name for each in measures],
             "interval": interval,
             "sample_size": sample_size,
-            "seed": seed,
-            "stream": stream,
+            "seed": int(seed),
+            "stream": int(stream),
         }
         kept = None if state is None else KeptStatistics(Path(state), asked, rank(), world_size())
         whole = None if kept is None else kept.whole()
         found = None if kept is None or whole is not None else kept.own()
+    given = of_all(lambda: [(file.path.name, file.n_rows, file.n_features) for file in files])
+    if any(each != given[0] for each in given):
+        raise ValueError("the processes have different files: pass all files to each, which reads a share of its own")
     if whole is not None:
         return whole
     fresh = statistics_for(measures, interval=interval, seed=seed, stream=stream, size=sample_size)
@@ -135,10 +138,17 @@ def _adding(
         kept.save(statistics, done)
 
 
-def _check_one_width(files: Sequence[EmbeddingFile]) -> None:
+def check_one_space(files: Sequence[EmbeddingFile]) -> None:
+    """Refuse files of different widths."""
     for file in files:
         if file.n_features != files[0].n_features:
             raise ValueError(
                 f"{files[0].path} has {files[0].n_features} features, {file.path} has {file.n_features}: rows of one "
                 "space have as many"
             )
+
+
+def columns_of(files: Sequence[EmbeddingFile]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Which columns of the files are asked for, as JSON has it: once if they are named alike in all."""
+    columns = [asdict(file.columns) for file in files]
+    return columns[0] if all(each == columns[0] for each in columns) else columns

@@ -97,7 +97,7 @@ def resumed(path: Path, asked: dict[str, Any]) -> tuple[list[Any], Progress]:
     """The statistics in a file and how far they had come; ValueError if something else was asked for."""
     statistics, facts = load_statistics(path)
     before = facts.get("asked", {})
-    other = next((name for name, value in asked.items() if before.get(name) != value), None)
+    other = next((name for name in asked | before if before.get(name) != asked.get(name)), None)
     if other is not None:
         raise ValueError(f"{path} is a state of other {other}: choose another file for the state, or delete that one")
     return statistics, Progress(**facts["done"])

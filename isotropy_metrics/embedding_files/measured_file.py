@@ -95,8 +95,15 @@ def measure_files(
         ValueError, OSError, TypeError: see `measure_file` and `gather_files`.
     """
     with raised_together():
+        if not len(files) or isinstance(files, str):
+            raise ValueError("name the files as a list, of one or more")
         files = [file if isinstance(file, EmbeddingFile) else open_embeddings(file) for file in files]
         columns = files[0].columns
+        for file in files:
+            if (file.columns.weight is None, *file.columns.ids) != (columns.weight is None, *columns.ids):
+                raise ValueError(
+                    f"{file.path} and {files[0].path} differ in what is named: ids and weights of all, or none"
+                )
         weighted = columns.weight is not None
         chosen = find_measures(measures, columns.ids)
         if measures is None:

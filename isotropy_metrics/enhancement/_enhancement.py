@@ -135,10 +135,12 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     def _update(self, statistics: RowStatistics, X: Any, sample_weight: Any, reset: bool) -> None:
         rows = as_rows(X, on_device=True)[0] if lies_on_device(X) else self._validated(X, reset)
+        if lies_on_device(X) and reset:
+            vars(self).pop("feature_names_in_", None)
         self.check_parameters(rows.shape[1])
         statistics.update(rows, weight=sample_weight)
         if not statistics.n_rows:
-            raise ValueError("there is no row to fit on: every sample_weight is zero")
+            raise ValueError("there is no row to fit on" + (": every sample_weight is zero" if len(rows) else ""))
 
     def _of(self, statistics: RowStatistics | Moments | RowSample) -> RowStatistics:
         if not statistics.n_rows:

@@ -86,7 +86,7 @@ class Buckets:
         return dealt[:n_rows]
 
     def skip(self, n_rows: int) -> None:
-        """Pass over rows that another part of the same stream is shown, which deals them its buckets; as `RowSample`.
+        """Pass over rows that another part of the same stream is shown, which deals them its buckets.
 
         Rows of sentences are not dealt: there is nothing to pass over.
         """

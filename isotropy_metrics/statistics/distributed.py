@@ -18,7 +18,7 @@ T = TypeVar("T")
 SHARED_ERRORS = (FileNotFoundError, OSError, ImportError, ValueError, TypeError, MemoryError)
 """Errors of one process that the others raise as the same kind; any other becomes a RuntimeError there."""
 
-_ARGUMENTS = ("size", "seed", "stream")
+_ARGUMENTS = ("size", "seed")
 """Entries of a state that are the same on all processes and travel nowhere."""
 
 _END = object()
@@ -176,7 +176,7 @@ def _length(layout: np.ndarray) -> int:
 def _read(numbers: list[str], arrays: dict[str, np.ndarray], message: np.ndarray) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for name, value in zip(numbers, message, strict=False):
-        state[name] = int(value) if name.startswith("n_") else float(value)
+        state[name] = int(value) if name.startswith("n_") or name == "stream" else float(value)
     at = len(numbers)
     for name, (rows, columns, dtype) in arrays.items():
         end = at + _length(arrays[name])

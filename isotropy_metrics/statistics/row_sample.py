@@ -24,7 +24,7 @@ IDS = ("references", "words", "sentences")
 GROUPING = ("sentences", "words")
 """Ids whose rows are sampled, and halved, together: by the first of these that the rows have."""
 
-_NUMBERS = ("n_rows", "n_drawn", "weighted")
+_NUMBERS = ("n_rows", "n_drawn", "weighted", "threshold")
 _ARGUMENTS = ("size", "seed", "stream")
 
 
@@ -165,7 +165,7 @@ class RowSample:
             raise ValueError(f"not a state of {cls.__name__}: {', '.join(missing)} missing")
         sample = cls(**{name: state[name] for name in _ARGUMENTS})
         sample._n_rows, sample._n_drawn = int(state["n_rows"]), int(state["n_drawn"])
-        sample._weighted = bool(state["weighted"])
+        sample._weighted, sample._threshold = bool(state["weighted"]), float(state["threshold"])
         sample._generator.bit_generator.advance(sample._n_drawn)
         if state["keys"] is not None:
             sample._parts = [{name: np.array(state[name]) for name in cls.ARRAYS if state[name] is not None}]
@@ -326,10 +326,15 @@ class RowSample:
         if len(self._parts) > 1:
             self._parts = [{name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}]
         part = self._parts[0]
+        is_grouped = any(name in part for name in GROUPING)
+        if is_grouped and (part["keys"] >= self._threshold).any():  # of groups that another part has dropped
+            kept = part["keys"] < self._threshold
+            part = {name: column[kept] for name, column in part.items()}
+            self._parts = [part]
         keys, rows = part["keys"], part["rows"]
         if self.size is None or len(keys) <= self.size:
             return
-        if any(name in part for name in GROUPING):
+        if is_grouped:
             of_group, n_rows = np.unique(keys, return_counts=True)
             n_fitting = max(int(np.searchsorted(np.cumsum(n_rows), self.size, side="right")), 1)
             if n_fitting == len(of_group):
@@ -347,7 +352,7 @@ class RowSample:
         for part in self._parts:
             order = np.argsort(part["positions"], kind="stable")
             if (np.diff(order) < 0).any():
-                part.update({name: column[order] for name, column in part.items()})
+                self._parts = [{name: column[order] for name, column in part.items()}]
 
     def __reduce__(self) -> tuple:
         return type(self).from_state_dict, (self.state_dict(),)

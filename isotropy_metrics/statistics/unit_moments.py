@@ -25,10 +25,11 @@ class UnitMoments(Moments):
         rows, weight = as_rows(rows, mask, weight, on_device=True)
         lengths = np.sqrt(squared_norms(rows))
         lengths[lengths == 0] = 1.0
+        extreme = rows.itemsize == 4 and bool(((lengths > 1e30) | (lengths < 1e-30)).any())
         if not isinstance(rows, np.ndarray):
+            rows = rows.double() if extreme else rows
             super().update(rows / rows.new_tensor(lengths)[:, None], weight=weight)
             return
-        extreme = rows.dtype == np.float32 and bool(((lengths > 1e30) | (lengths < 1e-30)).any())
         lengths = lengths if extreme else lengths.astype(rows.dtype)
         block_rows = block_rows_of(rows.shape[1], self._block_values)
         for start in range(0, len(rows), block_rows):
