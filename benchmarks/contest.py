@@ -2,8 +2,9 @@
 
 A busy machine so favours none. The ratio is the median over rounds of (contestant / floor of the same round): of wall
 time, and of the processor's time, which other processes disturb less. A ratio near or below 1 can be noise. The first
-call of each warms up and tells how long the next ones take: who needs more than `MOST_SECONDS`, or would by the power
-law of the sizes before, is left out by name; only the floor and the first of ours always stay.
+call of each warms up and tells how long the next ones take: who takes long is in fewer rounds, and who needs more than
+`MOST_SECONDS`, or would by the power law of the sizes before, is left out by name; the floor and the first of ours
+always stay, and all of ours at the main size.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.fresh_process import extra_megabytes, in_a_fresh_process
 
-MOST_SECONDS = 20.0
+MOST_SECONDS = 10.0
 """Of one call; who takes longer is left out."""
+
+MOST_GIGABYTES_OF_PAIRS = 8.0
+"""Who would hold more is left out, for the machine to stay alive."""
 
 ROUNDS = 3, 15
 """At least, and at most."""
 
-SECONDS_PER_SIZE = 20.0
-"""So many rounds are run at a size as fit into this time."""
+SECONDS_EACH = 2.0
+"""A contestant is in so many rounds as fit into this time; the floor is in all of them."""
 
-QUICK_SECONDS_PER_SIZE = 1.0
+QUICK_SECONDS_EACH = 0.2
 
 
 class Size(NamedTuple):
@@ -49,10 +54,12 @@ class Contestant:
     Attributes:
         name: unique in its task.
         call: a function of a module, so that another process can call it too.
+        bytes_per_pair: of the matrices of all pairs of rows that it holds at once.
     """
 
     name: str
     call: Callable[[Any], object]
+    bytes_per_pair: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class Outcome:
 
     def ratios(self, name: str, to: str | None = None) -> np.ndarray:
         """Wall time in every round, divided by that of another in the same round; by default of the floor."""
-        return np.divide(self.of(name).wall, (self.timed[0] if to is None else self.of(to)).wall)
+        return _quotients(self.of(name).wall, (self.timed[0] if to is None else self.of(to)).wall)
 
     def ratio(self, name: str, to: str | None = None) -> float:
         """Median of `ratios`."""
@@ -123,7 +130,7 @@ class Outcome:
         for each in self.timed:
             ratios = self.ratios(each.name)
             of_ratio = {"ratio": self.ratio(each.name), "ratio_min": ratios.min(), "ratio_max": ratios.max()}
-            of_ratio["processor_ratio"] = np.median(np.divide(each.processor, self.timed[0].processor))
+            of_ratio["processor_ratio"] = np.median(_quotients(each.processor, self.timed[0].processor))
             of_ratio = {name: float(value) for name, value in of_ratio.items()}
             contestants.append({"seconds": each.seconds} | of_ratio | asdict(each))
         return {**self.size._asdict(), "contestants": contestants, "left_out": self.left_out}
@@ -156,7 +163,7 @@ class Task:
         title: what it is about, in a few words.
         prepare: what the contestants are called with, of a size.
         floor: what nobody can do without.
-        ours, peers: the contestants; the first of ours is never left out.
+        ours, peers: the contestants; the first of ours is never left out, and none of ours at the main size.
         sizes: smaller ones first, where the time of a larger one is to be foretold.
         main: the size whose memory is measured too.
         quick_sizes: for a quick run; the last is the main one.
@@ -194,7 +201,8 @@ class Task:
         Raises:
             ValueError: a peer's value differs that should be the same.
         """
-        record = {"title": self.title, "floor": self.floor.name, "absent": dict(self.absent)}
+        record = {"title": self.title, "day": date.today().isoformat(), "floor": self.floor.name}
+        record |= {"absent": dict(self.absent)}
         reason = self.skipped()
         if reason:
             return record | {"skipped": reason, "agreements": [], "sizes": [], "targets": []}
@@ -209,7 +217,7 @@ class Task:
                 given = self.prepare(size)
                 if not outcomes:
                     agreements = [each.checked() for each in self.agreements(given)]
-                outcome = self._contest(given, size, outcomes, QUICK_SECONDS_PER_SIZE if quick else SECONDS_PER_SIZE)
+                outcome = self._contest(given, size, outcomes, QUICK_SECONDS_EACH if quick else SECONDS_EACH)
             del given
             outcomes.append(outcome)
             if size == main:
@@ -223,18 +231,19 @@ class Task:
         }
 
     def _contest(self, given: Any, size: Size, earlier: Sequence[Outcome], budget: float) -> Outcome:
-        outcome, calls = Outcome(size, [], {}), []
-        seconds = 0.0
+        outcome, calls, rounds = Outcome(size, [], {}), [], []
         for role, each in self.contestants:
-            took, reason = _first_seconds(each, given, size, earlier, each in (self.floor, self.ours[0]))
+            stays = each in (self.floor, self.ours[0]) or (role == "ours" and size == self.main)
+            took, reason = _first_seconds(each, given, size, earlier, stays)
             if reason:
                 outcome.left_out[each.name] = reason
                 continue
-            seconds += took
             outcome.timed.append(Timed(each.name, role))
             calls.append(each.call)
-        for i in range(int(np.clip(budget / seconds, *ROUNDS))):
-            for j in np.random.default_rng(i).permutation(len(calls)):
+            rounds.append(int(np.clip(budget / took, *ROUNDS)))
+        rounds[0] = max(rounds)  # there is no ratio in a round without the floor
+        for i in range(rounds[0]):
+            for j in np.random.default_rng(i).permutation(np.flatnonzero(np.array(rounds) > i)):
                 before = time.process_time()
                 start = time.perf_counter()
                 calls[j](given)
@@ -250,17 +259,19 @@ class Task:
             )
 
 
+def _quotients(seconds: Sequence[float], others: Sequence[float]) -> np.ndarray:
+    """In the rounds that both were in: the first ones."""
+    n_rounds = min(len(seconds), len(others))
+    return np.divide(seconds[:n_rounds], others[:n_rounds])
+
+
 def _first_seconds(
     contestant: Contestant, given: Any, size: Size, earlier: Sequence[Outcome], stays: bool
 ) -> tuple[float, str]:
     """Seconds of the first call; and, if it does not take part, the reason. Who stays may take its time."""
-    smaller = [each for each in earlier if each.size.rows <= size.rows and each.size.features <= size.features]
-    for each in smaller:
-        if contestant.name in each.left_out:
-            return 0.0, f"left out at {each.size} already"
-    expected = expected_seconds(contestant.name, size, smaller)
-    if expected > MOST_SECONDS and not stays:
-        return 0.0, f"about {expected:.2g} s a call by the sizes before"
+    reason = "" if stays else _reason_beforehand(contestant, size, earlier)
+    if reason:
+        return 0.0, reason
     start = time.perf_counter()
     try:
         contestant.call(given)
@@ -270,16 +281,31 @@ def _first_seconds(
     return took, f"{took:.2g} s a call" if took > MOST_SECONDS and not stays else ""
 
 
+def _reason_beforehand(contestant: Contestant, size: Size, earlier: Sequence[Outcome]) -> str:
+    """Not even to try it; empty if there is none."""
+    smaller = [each for each in earlier if each.size.rows <= size.rows and each.size.features <= size.features]
+    for each in smaller:
+        if contestant.name in each.left_out:
+            return f"left out at {each.size} already"
+    gigabytes = contestant.bytes_per_pair * size.rows**2 / 1e9
+    if gigabytes > MOST_GIGABYTES_OF_PAIRS:
+        return f"{gigabytes:.0f} GB of all pairs"
+    expected = expected_seconds(contestant.name, size, smaller)
+    return f"about {expected:.2g} s a call by the sizes before" if expected > MOST_SECONDS else ""
+
+
 def expected_seconds(name: str, size: Size, smaller: Sequence[Outcome]) -> float:
     """By the power law through the two largest smaller sizes of the same width, or else of the same number of rows.
 
-    It grows at least in proportion. With no such size it is zero.
+    It grows at least in proportion. Of sizes that differ in their kind alone, one of the same kind counts, or else the
+    last. With no such size it is zero.
     """
+    smaller = sorted(smaller, key=lambda each: each.size.kind == size.kind)
     for axis in ("rows", "features"):
         along = [each for each in smaller if getattr(each.size, axis) < getattr(size, axis)]
         other = "features" if axis == "rows" else "rows"
         along = [each for each in along if getattr(each.size, other) == getattr(size, other)]
-        points = sorted((getattr(each.size, axis), each.of(name).seconds) for each in along)[-2:]
+        points = sorted({getattr(each.size, axis): each.of(name).seconds for each in along}.items())[-2:]
         if points:
             last, seconds = points[-1]
             return seconds * (getattr(size, axis) / last) ** max(1.0, growth(points))

@@ -48,7 +48,7 @@ TASKS = (
             Contestant("partition_isotropy of all rows", partition_isotropy_of_all),
             Contestant("partition_isotropy, of at most 10,000 rows as by default", partition_isotropy_of_a_sample),
         ),
-        peers=(Contestant("numpy: the recipe of Mu & Viswanath, float64", recipe),),
+        peers=(Contestant("numpy: the recipe of Mu & Viswanath in float64, both signs of every vector", recipe),),
         sizes=(
             Size(1000, 768),
             MAIN,
@@ -63,8 +63,8 @@ TASKS = (
         absent={
             "isotropy() of clusterbased_isotropy_enhancement": "a notebook for transformers 2.11; its value depends "
             "on the arbitrary signs of the eigenvectors",
-            "partition_score of the IsoScore repository": "takes rows of the eigenvectors for columns: 0.998 where "
-            "0.66 is right",
+            "partition_score of the IsoScore repository": "a SyntaxError in line 54 of its file; it takes the rows "
+            "of the matrix of eigenvectors for its columns",
         },
     ),
 )

@@ -17,10 +17,10 @@ INTRODUCTION = """\
 # Benchmarks
 
 Every task beside a floor, what nobody can do without, and beside its peers: in one process, on the same float32 rows,
-in a new random order every round. × is the median over rounds of (time / time of the floor in the same round), with
-the smallest and the largest; "processor ×" is the same of processor time. Memory is what a call adds to the peak of a
-fresh process that holds its inputs. Figures of one run on one machine: `{command}` writes this file and
-`results.json`, which has every round.
+in a new random order every round. Time is the median over rounds; × is the median over rounds of (time / time of the
+floor in the same round), with the smallest and the largest; "processor ×" is the same of processor time, of all
+threads. Memory is what a call adds to the peak of a fresh process that holds its inputs. Figures of one machine:
+`{command}` writes this file and `results.json`, which has every round.
 """
 
 
@@ -54,7 +54,7 @@ def markdown(document: dict[str, Any]) -> str:
         *_targets(document["tasks"]),
     ]
     for record in document["tasks"].values():
-        parts += [f"## {record['title']}", *_task(record)]
+        parts += [f"## {record['title']}", f"Of {record['day']}.", *_task(record)]
     return "\n\n".join(parts)
 
 
@@ -77,7 +77,8 @@ def _task(record: dict[str, Any]) -> Iterator[str]:
     by_size = {Size(each["rows"], each["features"], each["kind"]): each for each in record["sizes"]}
     main = Size(**record["main"])
     for size, each in by_size.items():
-        if size == main or size.kind != main.kind:
+        is_on_an_axis = size.kind == main.kind and (size.rows == main.rows) != (size.features == main.features)
+        if not is_on_an_axis:
             yield f"{size}:"
             yield _contestants(each["contestants"], with_memory=size == main)
     for axis, other, letter in (("rows", "features", "n"), ("features", "rows", "d")):
@@ -98,9 +99,10 @@ def _contestants(contestants: list[dict[str, Any]], with_memory: bool) -> str:
     for each in contestants:
         ratio = f"{each['ratio']:.2f} ({each['ratio_min']:.2f} to {each['ratio_max']:.2f})"
         line = [f"{each['role']}: {each['name']}", _time(each["seconds"]), ratio, f"{each['processor_ratio']:.2f}"]
+        line.append(str(len(each["wall"])))
         memory = "" if each["extra_megabytes"] is None else f"{each['extra_megabytes']:,.0f} MB"
         lines.append([*line, memory] if with_memory else line)
-    return _table(["", "time", "×", "processor ×", *(["extra memory"] if with_memory else [])], lines)
+    return _table(["", "time", "×", "processor ×", "rounds", *(["extra memory"] if with_memory else [])], lines)
 
 
 def _growth(along: dict[int, dict[str, Any]], letter: str) -> str:
@@ -126,7 +128,7 @@ def _left_out(by_size: dict[Size, dict[str, Any]], absent: dict[str, str]) -> It
     for name, of_name in groupby(sorted(left_out), key=lambda entry: entry[0]):
         lines.append(f"* {name}: " + "; ".join(f"{size}: {reason}" for _, size, reason in of_name))
     if lines:
-        yield f"Left out (more than {MOST_SECONDS:.0f} s a call, or not to be had):"
+        yield f"Left out (more than {MOST_SECONDS:.0f} s a call, too much memory, or not to be had):"
         yield "\n".join(lines)
 
 

@@ -30,7 +30,6 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from benchmarks.contest import Agreement, Contestant, Size, Target, Task
 from benchmarks.second_moments import OF_ROWS_AND_DIRECTIONS, isoscore_package
-from isotropy_metrics import measure
 from isotropy_metrics.hidden_states import encoder_of
 from isotropy_metrics.study.data.bundled import minilm_path
 from isotropy_metrics.study.data.text_pairs import stsb_pairs
@@ -134,13 +133,15 @@ def watched_evaluation(name: str, given: Watched) -> dict[str, float]:
 
 
 def gathered_tokens(given: Watched) -> list[np.ndarray]:
-    """The token rows of every layer."""
+    """The token rows of every layer, without padding and special tokens."""
+    tokenizer = given.trainer.processing_class
+    special = torch.tensor([tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id])
     layers: list[list[torch.Tensor]] = [[] for _ in range(given.trainer.model.config.num_hidden_layers + 1)]
     with torch.no_grad():
         for batch in given.of_probe:
             states = encoder_of(given.trainer.model)(**batch, output_hidden_states=True).hidden_states
             for layer, hidden in zip(layers, states, strict=True):
-                layer.append(hidden[batch["attention_mask"].bool()])
+                layer.append(hidden[torch.isin(batch["input_ids"], special, invert=True)])
     return [torch.cat(layer).numpy() for layer in layers]
 
 
@@ -150,8 +151,9 @@ def gathered_evaluation(given: Watched) -> list[float]:
 
 
 def agreements(given: Watched) -> Iterator[Agreement]:
-    rows = gathered_tokens(given)[-1]
-    yield Agreement("isoscore of the last layer", measure(rows, "isoscore")["isoscore"], isoscore_package(rows))
+    logged = watched_evaluation(TOKENS, given)
+    for i, rows in enumerate(gathered_tokens(given)):
+        yield Agreement(f"isoscore of layer {i} as logged", logged[f"eval_layer_{i}/isoscore"], isoscore_package(rows))
 
 
 MAIN = Size(400, N_FEATURES, "pairs of texts")

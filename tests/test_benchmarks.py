@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import pickle
@@ -106,6 +107,43 @@ def test_seconds_are_foretold_by_the_power_law():
     assert growth([(10, 1.0), (100, 1000.0)]) == pytest.approx(3.0) and math.isnan(growth([(10, 1.0)]))
 
 
+def test_sizes_that_differ_in_kind_alone_are_one_point_of_the_power_law():
+    other_kind = outcome_of(Size(20, 8, "offset"), a=9.0)
+    earlier = [outcome_of(Size(10, 8), a=1.0), outcome_of(Size(20, 8), a=4.0), other_kind]
+    assert expected_seconds("a", Size(40, 8), earlier) == pytest.approx(16.0)
+    assert expected_seconds("a", Size(20, 16), earlier) == pytest.approx(8.0)
+    assert expected_seconds("a", Size(20, 16, "offset"), earlier) == pytest.approx(18.0)
+
+
+def test_who_takes_long_is_in_the_first_rounds_and_ours_stay_at_the_main_size(monkeypatch):
+    monkeypatch.setattr(contest, "MOST_SECONDS", 0.02)
+    monkeypatch.setattr(contest, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(contest.Task, "_measure_memory", lambda *of_size: None)
+    slow = Contestant("slow", lambda size: time.sleep(0.03))
+    task = task_of(ours=(Contestant("as short", sleeping), slow))
+    small, large = task.run(tell=lambda text: None)["sizes"]
+    assert small["left_out"]["slow"].endswith(" s a call") and not large["left_out"]
+    n_rounds = {each["name"]: len(each["wall"]) for each in large["contestants"]}
+    assert n_rounds["slow"] == contest.ROUNDS[0] and n_rounds["short"] == max(n_rounds.values())
+    assert large["contestants"][2]["ratio"] > 5
+
+
+def test_all_pairs_that_fit_no_memory_are_not_tried():
+    pairs = Contestant("pairs", sleeping, bytes_per_pair=4)
+    task = task_of(peers=(pairs,), sizes=(Size(10, 2), Size(10**5, 2)), ours=(Contestant("none", prepared),))
+    task = dataclasses.replace(task, floor=Contestant("nothing", prepared), main=Size(1, 1))
+    assert task.run(tell=lambda text: None)["sizes"][1]["left_out"]["pairs"] == "40 GB of all pairs"
+
+
+def test_every_size_is_shown(monkeypatch):
+    monkeypatch.setattr(contest.Task, "_measure_memory", lambda *of_size: None)
+    sizes = (SMALL, LARGE, Size(20, 3), Size(10, 3), Size(20, 2, "offset"))
+    text = markdown(document_of(task_of(sizes=sizes).run(tell=lambda text: None)))
+    for shown in ("20 × 2:", "10 × 3:", "20 × 2, offset:", "| n = 10 | n = 20 |", "| d = 2 | d = 3 |"):
+        assert shown in text
+    assert "\n10 × 2:" not in text and "\n20 × 3:" not in text
+
+
 def test_targets_are_computed():
     outcome = outcome_of(LARGE, floor=1.0, ours=1.2)
     most = Target("", LARGE, lambda outcome: outcome.ratio("ours"), 1.15)
@@ -140,6 +178,7 @@ def test_every_task_names_a_floor_ours_and_peers():
     assert len(tasks) == 12
     for name, task in tasks.items():
         names = [each.name for _, each in task.contestants]
+        assert not any("|" in each for each in names)  # it would end the cell of a table
         assert name == task.name and task.floor and task.ours and task.peers
         assert len(set(names)) == len(names)
         assert task.main in task.sizes and all(target.size in task.sizes for target in task.targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 
@@ -116,16 +117,20 @@ def few_clusters(sample: RowSample) -> int | None:
 
     rows = _evenly(sample.rows, MOST_ROWS_TO_CLUSTER).astype(np.float64)
     rows = rows - rows.mean(axis=0)
-    _, values, axes = randomized_svd(rows, min(max(FEW_CLUSTERS) - 1, *rows.shape), random_state=0)
+    _, values, axes = randomized_svd(rows, min(max(FEW_CLUSTERS) - 1, *rows.shape), n_iter=2, random_state=0)
     kept = axes[values > 1e-6 * values[0]]
     if not len(kept):
         return None
     scores = rows @ kept.T
     gaussian = np.random.default_rng(0).normal(size=scores.shape) * scores.std(axis=0)
+    k_means = partial(KMeans, n_init=2, random_state=0)
+    most_of_theirs = len(gaussian) * gaussian.var(axis=0).sum()  # in one cluster; k of them leave less
     with threadpool_limits(1, user_api="openmp"):  # threads wait for each other longer than so little work takes
         for k in FEW_CLUSTERS:
-            ours, theirs = (KMeans(k, n_init=2, random_state=0).fit(each) for each in (scores, gaussian))
-            if ours.inertia_ < CLUSTERED_SHARE * theirs.inertia_:
+            ours = k_means(k).fit(scores)
+            if ours.inertia_ >= CLUSTERED_SHARE * most_of_theirs:
+                continue
+            if ours.inertia_ < CLUSTERED_SHARE * k_means(k).fit(gaussian).inertia_:
                 return k if np.bincount(ours.labels_).max() < OUTLIERS_ASIDE * len(rows) else None
     return None
 

@@ -131,7 +131,7 @@ class RowSample:
     def merge(self, other: RowSample) -> RowSample:
         """Add the rows that `other` has seen; `other` keeps its sample. Returns self.
 
-        Parts of one stream come in the order of their positions.
+        Parts of one stream that have skipped each other's rows come in the order of their positions.
         """
         if not isinstance(other, type(self)):
             raise TypeError(f"a {type(self).__name__} merges with a {type(self).__name__}, got {type(other).__name__}")
@@ -350,8 +350,9 @@ class RowSample:
 
     def _order_by_position(self) -> None:
         for part in self._parts:
-            order = np.argsort(part["positions"], kind="stable")
-            if (np.diff(order) < 0).any():
+            positions = part["positions"]
+            order = np.argsort(positions, kind="stable")
+            if (np.diff(order) < 0).any() and (np.diff(positions[order]) > 0).all():
                 self._parts = [{name: column[order] for name, column in part.items()}]
 
     def __reduce__(self) -> tuple:
