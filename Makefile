@@ -18,7 +18,7 @@ space: $(VENV)/demo.installed
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -m slow --durations=40
+	$(BIN)/python -m pytest -m slow -n 0 --durations=40
 
 bench: $(VENV)/bench.installed
 	$(BIN)/python -m benchmarks

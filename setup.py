@@ -55,6 +55,7 @@ TEST_REQUIRE = [
     *DEMO_REQUIRE,
     *ENGINES_REQUIRE,
     "pytest>=8.0",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "playwright>=1.49",
     "psutil>=5.9",

@@ -30,7 +30,7 @@ MOST_GIGABYTES_OF_PAIRS = 8.0
 ROUNDS = 3, 15
 """At least, and at most."""
 
-SECONDS_EACH = 2.0
+SECONDS_EACH = 1.0
 """A contestant is in so many rounds as fit into this time; the floor is in all of them."""
 
 QUICK_SECONDS_EACH = 0.2

@@ -19,6 +19,8 @@ os.environ |= {
     "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(_home.name, "hypothesis"),
     "MPLBACKEND": "Agg",
 }
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker has one core
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -116,14 +116,3 @@ def test_a_bad_row_is_named_and_changes_nothing(two_threads):
         statistic.update(bad)
     assert statistic.n_rows == len(CLOUD) and (statistic.scatter == before).all()
     assert n_threads() == {2}
-
-
-def test_spectra_are_those_of_one_after_the_other(two_threads, monkeypatch):
-    monkeypatch.setattr(moments, "NARROW", 40)
-    beside, after = Moments(), Moments()
-    for each in (beside, after):
-        each.update(CLOUD + 50)
-    with threadpool_limits(1, user_api="blas"):
-        expected = after.eigenvalues, after.raw_eigenvalues
-    for found, one in zip((beside.eigenvalues, beside.raw_eigenvalues), expected, strict=True):
-        assert np.allclose(found, one, rtol=1e-10, atol=0)

@@ -38,9 +38,8 @@ FIRST_ROWS = 16
 LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
 """Squared lengths of rows whose products neither vanish nor overflow in float32."""
 
-NARROW, WIDE = 256, 1536
-"""Rows of fewer features have a spectrum sooner than a thread is started; of more, both spectra from one tridiagonal
-form; in between, two decompositions side by side take no longer."""
+WIDE = 1536
+"""Rows of so many features have both spectra from one tridiagonal form; below, two decompositions take no longer."""
 
 MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
@@ -247,16 +246,13 @@ class Moments:
         return self._spectra[of_raw_rows]
 
     def _decomposed(self, of_raw_rows: bool) -> dict[bool, np.ndarray]:
-        """The spectrum that is asked for, and the other one where that takes no longer."""
+        """The spectrum that is asked for, and of wide rows the other one, which takes no longer."""
         offset = np.sqrt(self.weight_sum) * self.mean
         if self.n_features >= WIDE:
             form = TridiagonalForm(self._within, offset)
             return {is_raw: form.eigenvalues(plus_vector=is_raw) for is_raw in (False, True)}
-        with side_by_side(2 if self.n_features >= NARROW else 1) as (map_of_matrices, n_workers):
-            asked = (False, True) if n_workers == 2 else (of_raw_rows,)
-            matrices = [self._within + np.outer(offset, offset) if is_raw else self._within for is_raw in asked]
-            spectra = [values[::-1] for values in map_of_matrices(np.linalg.eigvalsh, matrices)]
-        return dict(zip(asked, spectra, strict=True))
+        matrix = self._within + np.outer(offset, offset) if of_raw_rows else self._within
+        return {of_raw_rows: np.linalg.eigvalsh(matrix)[::-1]}
 
     def _forget(self) -> None:
         """Forget what was derived of the rows: others have come."""
