@@ -27,6 +27,9 @@ MOST_SECONDS = 10.0
 MOST_GIGABYTES_OF_PAIRS = 8.0
 """Who would hold more is left out, for the machine to stay alive."""
 
+PROMISED_ROUNDS = 9
+"""At least, of ours at the main size, which most promises are about."""
+
 ROUNDS = 3, 15
 """At least, and at most."""
 
@@ -240,7 +243,8 @@ class Task:
                 continue
             outcome.timed.append(Timed(each.name, role))
             calls.append(each.call)
-            rounds.append(int(np.clip(budget / took, *ROUNDS)))
+            least = PROMISED_ROUNDS if role == "ours" and size == self.main else ROUNDS[0]
+            rounds.append(int(np.clip(budget / took, least, ROUNDS[1])))
         rounds[0] = max(rounds)  # there is no ratio in a round without the floor
         for i in range(rounds[0]):
             for j in np.random.default_rng(i).permutation(np.flatnonzero(np.array(rounds) > i)):
