@@ -2,8 +2,8 @@
 
     python -m benchmarks [TASK ...] [--quick] [--output FOLDER]
 
-Without a task all of them run, half an hour on two cores. Tasks that are run again replace their figures in the files
-of the folder, if these are of the same machine, versions and sizes; otherwise the files begin anew.
+Without a task all of them run, about 45 minutes on two cores. Tasks that are run again replace their figures in the
+files of the folder, if these are of the same machine, versions and sizes; otherwise the files begin anew.
 """
 
 from __future__ import annotations
