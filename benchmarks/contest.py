@@ -38,6 +38,9 @@ SECONDS_EACH = 1.0
 
 QUICK_SECONDS_EACH = 0.2
 
+PAUSE = 0.2
+"""Seconds before a call. The threads of OpenBLAS spin for 0.1 s after a product, on a core that the next one needs."""
+
 
 class Size(NamedTuple):
     """How many rows of how many features, and of what kind where that matters."""
@@ -248,6 +251,7 @@ class Task:
         rounds[0] = max(rounds)  # there is no ratio in a round without the floor
         for i in range(rounds[0]):
             for j in np.random.default_rng(i).permutation(np.flatnonzero(np.array(rounds) > i)):
+                time.sleep(PAUSE)
                 before = time.process_time()
                 start = time.perf_counter()
                 calls[j](given)

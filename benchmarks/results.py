@@ -82,8 +82,8 @@ def _task(record: dict[str, Any]) -> Iterator[str]:
             yield f"{size}:"
             yield _contestants(each["contestants"], with_memory=size == main)
     for axis, other, letter in (("rows", "features", "n"), ("features", "rows", "d")):
-        along = {getattr(s, axis): each for s, each in by_size.items() if s.kind == main.kind}
-        along = {n: along[n] for n in sorted(along) if Size(**{**main._asdict(), axis: n}) in by_size}
+        sizes = {s for s in by_size if (s.kind, getattr(s, other)) == (main.kind, getattr(main, other))}
+        along = {getattr(s, axis): by_size[s] for s in sorted(sizes)}
         if len(along) > 1:
             yield f"How it grows with the {axis}, at {getattr(main, other):,} {other}:"
             yield _growth(along, letter)

@@ -8,10 +8,10 @@ import numpy as np
 
 from benchmarks.contest import Agreement, Contestant, Outcome, Size, Target, Task
 from benchmarks.rows import OFFSET, rows_of
-from isotropy_metrics import MEASURES, Moments, UnitMoments, measure
+from isotropy_metrics import MEASURES, Moments, UnitMoments, UnitSums, measure
 
-OF_ROWS = [name for name, each in MEASURES.items() if each.needs is Moments]
-OF_ROWS_AND_DIRECTIONS = [name for name, each in MEASURES.items() if each.needs in (Moments, UnitMoments)]
+OF_ROWS = [name for name, each in MEASURES.items() if each.needs in (UnitSums, Moments)]
+OF_ROWS_AND_DIRECTIONS = [name for name, each in MEASURES.items() if each.needs in (UnitSums, Moments, UnitMoments)]
 
 
 def product(X: np.ndarray) -> np.ndarray:

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fresh_process import peak_megabytes
-from isotropy_metrics import MEASURES, Moments, statistics_for, update_statistics
+from isotropy_metrics import MEASURES, Moments, UnitSums, statistics_for, update_statistics
 from isotropy_metrics.embedding_files import measure_files, open_embeddings
 
-NAMES = [name for name, each in MEASURES.items() if each.needs is Moments]
+NAMES = [name for name, each in MEASURES.items() if each.needs in (UnitSums, Moments)]
 GROUP_ROWS = 2**16
 STATE = "state.safetensors"
 

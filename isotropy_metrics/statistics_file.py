@@ -23,12 +23,23 @@ from isotropy_metrics.statistics import (
     RowStatistics,
     TwoMoments,
     UnitMoments,
+    UnitSums,
 )
 from isotropy_metrics.whole_file import whole_file
 
 KINDS = {
     kind.__name__: kind
-    for kind in (Buckets, ClassMoments, Moments, PairSample, RowSample, RowStatistics, TwoMoments, UnitMoments)
+    for kind in (
+        Buckets,
+        ClassMoments,
+        Moments,
+        PairSample,
+        RowSample,
+        RowStatistics,
+        TwoMoments,
+        UnitMoments,
+        UnitSums,
+    )
 }
 FORMAT, FORMAT_VERSION = "isotropy_metrics.statistics", 2
 PURPOSE = "a file of statistics"

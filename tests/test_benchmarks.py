@@ -144,6 +144,17 @@ def test_every_size_is_shown(monkeypatch):
     assert "\n10 × 2:" not in text and "\n20 × 3:" not in text
 
 
+def test_how_it_grows_is_told_along_one_axis_alone(monkeypatch):
+    monkeypatch.setattr(contest.Task, "_measure_memory", lambda *of_size: None)
+    record = task_of(sizes=(SMALL, LARGE, Size(10, 3), Size(20, 3))).run(tell=lambda text: None)
+    for size in record["sizes"]:
+        for each in size["contestants"]:
+            each["seconds"] = 100.0 * size["rows"] + size["features"]
+    text = markdown(document_of(record))
+    assert "| floor: short | 1002.0 s (1.00×) | 2002.0 s (1.00×) | n^1.0 |" in text
+    assert "| floor: short | 2002.0 s (1.00×) | 2003.0 s (1.00×) | d^0.0 |" in text
+
+
 def test_targets_are_computed():
     outcome = outcome_of(LARGE, floor=1.0, ours=1.2)
     most = Target("", LARGE, lambda outcome: outcome.ratio("ours"), 1.15)

@@ -11,7 +11,7 @@ import pytest
 
 from isotropy_metrics import MEASURES, arrays, measure, statistics_for, update_statistics
 from isotropy_metrics.enhancement import AllButTheTop, Whitening
-from isotropy_metrics.statistics import Buckets, Moments, RowSample, RowStatistics, TwoMoments, UnitMoments
+from isotropy_metrics.statistics import Buckets, Moments, RowSample, RowStatistics, TwoMoments, UnitMoments, UnitSums
 from isotropy_metrics.statistics.device_sums import device_sums, full_precision
 
 torch = pytest.importorskip("torch")
@@ -63,6 +63,19 @@ def test_moments_are_those_of_the_same_rows_on_the_host(device, kind, dtype, rel
     for part in torch.split(rows, [1, 1799, 3200]):
         found.update(part)
     assert_same_moments(found, expected, rel)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e25, 1e-25])
+def test_sums_of_directions_are_those_of_the_same_rows_on_the_host(device, scale):
+    rows, weight = (CLOUD * scale).astype(np.float32), RNG.random(len(CLOUD))
+    rows[5] = 0
+    found, expected = UnitSums(), UnitSums()
+    expected.update(rows.astype(np.float64), weight=weight)
+    found.update(torch.tensor(rows, device=device), weight=weight)
+    assert found.n_single_rows == (len(rows) if scale == 1 else 0)
+    assert found.state_dict() | {"n_single_rows": 0} == {
+        name: pytest.approx(value, rel=1e-5) for name, value in expected.state_dict().items()
+    }
 
 
 def test_weights_masks_and_zero_rows(device):
@@ -118,7 +131,7 @@ def test_directions_of_rows_whose_lengths_leave_float32(device, size):
     assert_same_moments(found, expected, 1e-6)
 
 
-@pytest.mark.parametrize("make", [Moments, UnitMoments, RowSample, RowStatistics, lambda: Buckets(Moments)])
+@pytest.mark.parametrize("make", [UnitSums, Moments, UnitMoments, RowSample, RowStatistics, lambda: Buckets(Moments)])
 def test_a_row_that_is_not_finite_is_named_and_changes_nothing(device, make):
     rows = torch.tensor(CLOUD, device=device)
     bad = rows.clone()

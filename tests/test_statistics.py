@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isotropy_metrics.statistics import Moments, RowSample
+from isotropy_metrics import MEASURES, statistics_for
+from isotropy_metrics.statistics import Moments, RowSample, UnitSums
 from isotropy_metrics.statistics.moments import block_rows_of
 
 CHUNK = 1024
@@ -256,6 +258,52 @@ def test_values_are_read_between_updates_as_often_as_one_likes():
             np.testing.assert_allclose(moments.eigenvalues, largest.clip(0), atol=1e-10)
 
 
+@pytest.mark.parametrize("dtype, rel", [(np.float64, 1e-12), (np.float32, 1e-6)])
+def test_unit_sums_are_those_that_moments_hold(dtype, rel):
+    rows, weight = cloud(3000).astype(dtype), np.random.default_rng(1).random(3000)
+    rows[7] = 0
+    sums, first, second, moments = UnitSums(), UnitSums(), UnitSums(), Moments()
+    for statistic in (sums, moments):
+        statistic.update(rows, weight=weight)
+    first.update(rows[:1000], weight=weight[:1000])
+    second.update(rows[1000:], weight=weight[1000:])
+    expected = {name: moments.state_dict()[name] for name in sums.state_dict()}
+    for statistic in (sums, first.merge(second), through_pickle(sums), through_state_dict(first)):
+        state = statistic.state_dict()
+        assert state.pop("n_zero_rows") == 1 and state.pop("n_rows") == 3000
+        for name, value in state.items():
+            assert value == pytest.approx(expected[name], rel=rel), name
+    assert sums.effective_n_rows == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+
+
+def test_unit_sums_refuse_a_batch_whole():
+    sums = UnitSums()
+    sums.update(cloud(30))
+    before, bad = sums.state_dict(), cloud(2000)
+    bad[1999, 0] = np.nan
+    with pytest.raises(ValueError, match="row 1999 of the embeddings holds nan"):
+        sums.update(bad)
+    with pytest.raises(ValueError, match="these rows have 3 features"):
+        sums.update(np.ones((5, 3)))
+    with pytest.raises(TypeError, match="UnitSums merge with UnitSums, got Moments"):
+        sums.merge(Moments())
+    with pytest.raises(ValueError, match="not a state of UnitSums: unit_sum missing"):
+        UnitSums.from_state_dict({name: value for name, value in before.items() if name != "unit_sum"})
+    after = sums.state_dict()
+    assert all(np.array_equal(after[name], value) for name, value in before.items())
+
+
+def test_statistics_that_another_includes_are_not_kept_beside_it():
+    cosine, isoscore = MEASURES["average_cosine_similarity"], MEASURES["isoscore"]
+    kinds = [[type(each) for each in statistics_for(chosen)] for chosen in ([cosine], [cosine, isoscore])]
+    assert kinds == [[UnitSums], [Moments]]
+    assert [type(each) for each in statistics_for([cosine], also=(RowSample, Moments))] == [RowSample, Moments]
+    (buckets,) = statistics_for([cosine, isoscore], interval=True)
+    assert buckets.kind is Moments
+    with pytest.raises(TypeError, match="isoscore needs Moments, got UnitSums"):
+        isoscore(UnitSums())
+
+
 def test_moments_without_rows_know_that_they_are_empty():
     empty = Moments()
     empty.update(np.empty((0, 3)))
@@ -358,6 +406,19 @@ def test_at_most_size_rows_are_kept_and_never_many_more_in_memory():
     assert not sample.is_complete
     assert sample.n_rows == 2002
     assert len(set(kept(sample))) == 10
+
+
+def test_of_one_large_batch_only_the_chosen_rows_are_copied():
+    rows = np.random.default_rng(0).normal(size=(20_000, 100))
+    in_parts, sample = RowSample(50), RowSample(50)
+    for part in np.split(rows, 40):
+        in_parts.update(part)
+    tracemalloc.start()
+    sample.update(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 4
+    np.testing.assert_array_equal(sample.rows, in_parts.rows)
 
 
 def in_parts(seed):

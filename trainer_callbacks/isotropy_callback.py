@@ -15,6 +15,7 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import default_compute_objective
 
 from isotropy_metrics.measures import find_measures
+from isotropy_metrics.statistics import Moments
 from trainer_callbacks.baseline import Baseline
 from trainer_callbacks.collapse_alarm import default_alarms
 from trainer_callbacks.collapse_watch import CollapseWatch
@@ -136,6 +137,7 @@ class IsotropyCallback(TrainerCallback, ExportableState):
             options=options,
             sample_size=sample_size,
             seed=seed,
+            also=(Moments,) if alarms else (),  # they tell causes apart
         )
         self.collapse_watch = CollapseWatch(alarms)
         self.probe = probe

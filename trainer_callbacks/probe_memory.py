@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from isotropy_metrics.measures import Measure, statistics_for
-from isotropy_metrics.statistics import RowSample
+from isotropy_metrics.statistics import RowSample, UnitSums
 from isotropy_metrics.statistics.moments import block_rows_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def projected_memory(probe: Probe, measures: Sequence[Measure], *, n_layers: int
     """
     statistics = statistics_for(measures)
     samples = [each for each in statistics if isinstance(each, RowSample)]
-    n_moments = len(statistics) - len(samples)
+    n_moments = sum(not isinstance(each, RowSample) and type(each) is not UnitSums for each in statistics)
     block = block_rows_of(width) * width * SINGLE
     per_layer = n_moments * (width * width * DOUBLE + block)
     per_layer += sum(2 * min(each.size, probe.n_rows) * width * SINGLE for each in samples)

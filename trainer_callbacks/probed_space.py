@@ -42,6 +42,7 @@ class ProbedSpace:
         sampled: bool,
         sample_size: int,
         seed: int = 0,
+        also: Sequence[type] = (),
     ) -> ProbedSpace:
         """The space of all processes' rows; every process must call it.
 
@@ -50,6 +51,7 @@ class ProbedSpace:
             layers: numbers of the layers, None for all.
             sampled: keep a sample of the rows of each layer for comparisons.
             sample_size: rows of each sample.
+            also: kinds of statistics that are wanted besides those that the measures need.
 
         Raises:
             Exception: on all processes, what went wrong in one of them.
@@ -61,7 +63,7 @@ class ProbedSpace:
             for batch in probe.forward_passes(encoder, layers, rank(), world_size()):
                 for layer, rows in batch.layers.items():
                     if layer not in space.statistics:
-                        space.statistics[layer] = statistics_for(measures, stream=rank(), **sample)
+                        space.statistics[layer] = statistics_for(measures, also=also, stream=rank(), **sample)
                         if sampled:
                             space.samples[layer] = RowSample(stream=rank(), **sample)
                     if len(rows):
@@ -85,7 +87,7 @@ class ProbedSpace:
         return values
 
     def moments(self, layer: int) -> Moments | None:
-        """The `Moments` of a layer, if a measure needs them."""
+        """The `Moments` of a layer, if there are any."""
         return next((each for each in self.statistics[layer] if type(each) is Moments), None)
 
     def _update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,7 @@ class SpaceWatch:
 
     Args:
         measures, layers, pooling, drift, options, sample_size, seed: see `IsotropyCallback`.
+        also: kinds of statistics that are kept besides those that the measures need.
 
     Attributes:
         probes: by name, "" for the only one; filled by `prepare`.
@@ -81,6 +82,7 @@ class SpaceWatch:
         options: dict[str, dict[str, Any]] | None,
         sample_size: int,
         seed: int,
+        also: Sequence[type] = (),
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}")
@@ -99,6 +101,7 @@ class SpaceWatch:
             by_name[name].check_options(of_measure)
         self.sample_size = sample_size
         self.seed = seed
+        self.also = also
         self.probes: dict[str, Probe] = {}
         self.numbers: list[int] = []
         self.baseline: Baseline | None = None
@@ -181,6 +184,7 @@ class SpaceWatch:
                     sampled=bool(self.comparisons),
                     sample_size=self.sample_size,
                     seed=self.seed,
+                    also=self.also,
                 )
             reading.spaces[name] = space
             reading.values |= self._values(name, space)

@@ -12,6 +12,7 @@ from isotropy_metrics.measures._statistics import (
     ID_MEANINGS,
     Statistic,
     as_statistics,
+    includes,
     statistics_for,
     update_statistics,
 )
@@ -42,7 +43,8 @@ class Measure:
 
     Attributes:
         name: of the function, its file, its result key and its `evaluate` module.
-        needs: the statistic that the function takes: `Moments`, `UnitMoments`, `ClassMoments` or `RowSample`.
+        needs: the statistic that the function takes: `UnitSums`, `Moments`, `UnitMoments`, `ClassMoments`
+            or `RowSample`.
         bounds: smallest and largest value; `OfDimension` where that depends on d.
         isotropic: the value that an isotropic space has in the limit of many rows; `OfDimension` where it depends on
             d, None where there is none: the null at the same n and d (`null=True`) takes its place.
@@ -213,7 +215,8 @@ class Measure:
 
     def _own(self, statistics: list[Statistic]) -> Statistic:
         for statistic in statistics:
-            if type(statistic) is self.needs or (isinstance(statistic, Buckets) and statistic.kind is self.needs):
+            kind = statistic.kind if isinstance(statistic, Buckets) else type(statistic)
+            if kind is self.needs or self.needs in includes(kind):
                 return statistic
         raise TypeError(
             f"{self.name} needs {self.needs.__name__}, got {', '.join(type(item).__name__ for item in statistics)}: "

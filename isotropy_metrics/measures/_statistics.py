@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from isotropy_metrics.statistics import Buckets, ClassMoments, Moments, RowSample, TwoMoments
+from isotropy_metrics.statistics import Buckets, ClassMoments, RowSample, TwoMoments, UnitSums
 
-Statistic = Moments | ClassMoments | RowSample | Buckets
+Statistic = UnitSums | ClassMoments | RowSample | Buckets
 
 ID_MEANINGS = {
     "references": "one class label per row",
@@ -17,19 +17,28 @@ ID_MEANINGS = {
 
 
 def statistics_for(
-    measures: Iterable[Any], *, interval: bool = False, seed: int = 0, stream: int = 0, **sample: Any
+    measures: Iterable[Any],
+    *,
+    also: Iterable[type] = (),
+    interval: bool = False,
+    seed: int = 0,
+    stream: int = 0,
+    **sample: Any,
 ) -> list[Statistic]:
-    """Fresh statistics, one of each kind that these measures, or comparisons, need.
+    """Fresh statistics, one of each kind that these measures, or comparisons, need, unless another includes it.
 
     Args:
         measures: measures or comparisons; each has the kind it `needs`.
+        also: kinds that are wanted besides.
         interval: keep `Buckets` where the kind does not keep rows, so that intervals can be computed.
         seed, stream: of samples and buckets; see `RowSample`.
         **sample: further arguments of `RowSample`.
     """
     draws = {"seed": seed, "stream": stream}
     statistics = []
-    for kind in dict.fromkeys(measure.needs for measure in measures):
+    kinds = dict.fromkeys([*(measure.needs for measure in measures), *also])
+    included = {part for kind in kinds for part in includes(kind)}
+    for kind in (each for each in kinds if each not in included):
         if issubclass(kind, RowSample):
             statistics.append(kind(**draws, **sample))
         elif kind is TwoMoments:
@@ -37,6 +46,11 @@ def statistics_for(
         else:
             statistics.append(Buckets(kind, **draws) if interval else kind())
     return statistics
+
+
+def includes(kind: type) -> tuple[type, ...]:
+    """Kinds of statistics that need not be kept beside this one."""
+    return getattr(kind, "INCLUDES", ())
 
 
 def update_statistics(
@@ -100,7 +114,7 @@ def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
 def as_statistics(embeddings: Any, mask: Any, weight: Any, ids: dict[str, Any]) -> list[Statistic] | None:
     """The statistics, if that is what was given in place of rows; then what belongs to rows comes too late."""
     given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]
-    if not given or not isinstance(given[0], (Moments, ClassMoments, RowSample, Buckets)):
+    if not given or not isinstance(given[0], (UnitSums, ClassMoments, RowSample, Buckets)):
         return None
     late = [name for name, value in {"mask": mask, "weight": weight, **ids}.items() if value is not None]
     if late:

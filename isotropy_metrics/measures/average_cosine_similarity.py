@@ -5,11 +5,11 @@ from __future__ import annotations
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of
 from isotropy_metrics.measures._words import ETHAYARAJH_2019
-from isotropy_metrics.statistics import Moments
+from isotropy_metrics.statistics import UnitSums
 
 
 @measure_of(
-    needs=Moments,
+    needs=UnitSums,
     bounds=(-1.0, 1.0),
     isotropic=0.0,
     invariant_to=("rotation", "scale"),
@@ -17,7 +17,7 @@ from isotropy_metrics.statistics import Moments
     paper="1909.00512",
     citation=ETHAYARAJH_2019,
 )
-def average_cosine_similarity(moments: Moments, *, contributions: bool = False) -> dict[str, float]:
+def average_cosine_similarity(sums: UnitSums, *, contributions: bool = False) -> dict[str, float]:
     """Mean cosine between two different rows, exact over all pairs.
 
     With x̂ = x/‖x‖ and weights w (1 if none are given), over the rows that are not zero,
@@ -36,7 +36,7 @@ def average_cosine_similarity(moments: Moments, *, contributions: bool = False) 
     and a few large dimensions decide it.
 
     Args:
-        moments: statistics of the rows, or the rows themselves (n_samples, n_features).
+        sums: statistics of the rows, or the rows themselves (n_samples, n_features).
         contributions: add the part of every feature.
 
     Returns:
@@ -55,17 +55,15 @@ def average_cosine_similarity(moments: Moments, *, contributions: bool = False) 
         (0.85, [0.122, 0.728])
     """
     extra_keys = ("cosine_contributions", "largest_cosine_contribution") if contributions else ()
-    total, squares = moments.unit_weight_sum, moments.unit_weight_square_sum
-    n_zero_rows = {"n_zero_rows": moments.n_zero_rows}
+    total, squares = sums.unit_weight_sum, sums.unit_weight_square_sum
+    n_zero_rows = {"n_zero_rows": sums.n_zero_rows}
     if not total**2 > squares:
         reason = "fewer than 2 rows are not zero"
         return nan_because("average_cosine_similarity", reason, *extra_keys) | n_zero_rows
     pairs = total**2 - squares
-    result = {
-        "average_cosine_similarity": float((moments.unit_sum @ moments.unit_sum - squares) / pairs)
-    } | n_zero_rows
+    result = {"average_cosine_similarity": float((sums.unit_sum @ sums.unit_sum - squares) / pairs)} | n_zero_rows
     if contributions:
-        of_features = (moments.unit_sum**2 - moments.unit_square_sum) / pairs
+        of_features = (sums.unit_sum**2 - sums.unit_square_sum) / pairs
         result["cosine_contributions"] = of_features.tolist()
         total = float(of_features.sum())
         result["largest_cosine_contribution"] = float(of_features.max()) / total if total > 0 else float("nan")

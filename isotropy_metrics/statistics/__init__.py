@@ -8,6 +8,7 @@ from isotropy_metrics.statistics.row_sample import RowSample
 from isotropy_metrics.statistics.row_statistics import RowStatistics
 from isotropy_metrics.statistics.two_moments import TwoMoments
 from isotropy_metrics.statistics.unit_moments import UnitMoments
+from isotropy_metrics.statistics.unit_sums import UnitSums
 
 __all__ = [
     "Buckets",
@@ -18,4 +19,5 @@ __all__ = [
     "RowStatistics",
     "TwoMoments",
     "UnitMoments",
+    "UnitSums",
 ]

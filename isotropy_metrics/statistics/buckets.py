@@ -13,6 +13,7 @@ from isotropy_metrics.statistics.class_moments import ClassMoments
 from isotropy_metrics.statistics.moments import BLOCK_VALUES, Moments
 from isotropy_metrics.statistics.row_sample import hashed
 from isotropy_metrics.statistics.unit_moments import UnitMoments
+from isotropy_metrics.statistics.unit_sums import UnitSums
 
 N_BUCKETS = 32
 
@@ -22,7 +23,7 @@ FEW_PARTS = 15
 DEALT_AT_ONCE = 2**20
 """Rows that are passed over at once."""
 
-KINDS = {kind.__name__: kind for kind in (Moments, UnitMoments, ClassMoments)}
+KINDS = {kind.__name__: kind for kind in (UnitSums, Moments, UnitMoments, ClassMoments)}
 """What buckets are of, by name."""
 
 STATE = ("kind", "seed", "generator", "dealt", "parts")
@@ -36,7 +37,7 @@ class Buckets:
     Memory is that of `N_BUCKETS` statistics.
 
     Args:
-        kind: `Moments`, `UnitMoments` or `ClassMoments`.
+        kind: `UnitSums`, `Moments`, `UnitMoments` or `ClassMoments`.
         seed: of the draw.
         stream: tells apart parts of one whole that will be merged; see `RowSample`.
 
@@ -48,14 +49,14 @@ class Buckets:
         (1000, True)
     """
 
-    def __init__(self, kind: type[Moments] | type[ClassMoments], seed: int = 0, stream: int = 0) -> None:
+    def __init__(self, kind: type[UnitSums] | type[ClassMoments], seed: int = 0, stream: int = 0) -> None:
         self.kind = kind
         self.seed = seed
         self._generator = np.random.default_rng([seed, stream])
         self._dealt = np.empty(0, dtype=int)
         small = {"block_values": BLOCK_VALUES // N_BUCKETS} if issubclass(kind, Moments) else {}
         self.parts = [kind(**small) for _ in range(N_BUCKETS)]
-        self._whole: Moments | ClassMoments | None = None
+        self._whole: UnitSums | ClassMoments | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class Buckets:
         for start in range(0, n_rows, DEALT_AT_ONCE):
             self._deal(min(DEALT_AT_ONCE, n_rows - start))
 
-    def of(self, *parts: Moments | ClassMoments) -> Buckets:
+    def of(self, *parts: UnitSums | ClassMoments) -> Buckets:
         """Buckets of the same kind and seed that hold these statistics, and go on to deal as these."""
         buckets = Buckets(self.kind, self.seed)
         buckets.parts = list(parts)
@@ -135,7 +136,7 @@ class Buckets:
         return buckets
 
     @property
-    def whole(self) -> Moments | ClassMoments:
+    def whole(self) -> UnitSums | ClassMoments:
         """The statistic of all rows."""
         if self._whole is None:
             self._whole = _joined(self.kind, self.parts)
@@ -151,7 +152,7 @@ class Buckets:
         """Number of features, or None before the first row."""
         return next((part.n_features for part in self.parts if part.n_features), None)
 
-    def halves(self, n: int, seed: int = 0) -> Iterator[Moments | ClassMoments]:
+    def halves(self, n: int, seed: int = 0) -> Iterator[UnitSums | ClassMoments]:
         """Statistics of n random halves of the buckets that have rows; none if that is one bucket.
 
         Warns if there are few.

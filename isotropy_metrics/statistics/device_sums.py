@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotropy_metrics.statistics.linear_sums import SCALARS, LinearSums
+
 if TYPE_CHECKING:
     import torch
 
@@ -20,23 +22,20 @@ class DeviceSums:
     """Sums of blocks of rows x with weights w.
 
     Attributes:
-        scalars: (n_blocks, 6): rows, zero rows, Σ w, Σ w², and the same two of rows that are not zero.
-        square_range: largest squared length of a row, and smallest of one that is not zero; inf or NaN if a row is.
+        linear: of each block.
         shift: (n_blocks, n_features), the mean of each block in the precision of its rows.
-        shifted_sum, unit_sum, unit_square_sum: (n_blocks, n_features), Σ w (x − shift), Σ w x̂ and Σ w² x̂².
-        gram: Σ w (x − shift)(x − shift)ᵀ over all blocks, (n_features, n_features) in float64, on the device.
+        square_range: largest squared length of a row, and smallest of one that is not zero; inf or NaN if a row is.
+        gram: Σ w (x − shift)(x − shift)ᵀ over all blocks, (n_features, n_features) in float64, on the device; zeros
+            without one.
     """
 
-    scalars: np.ndarray
-    square_range: tuple[float, float]
+    linear: list[LinearSums]
     shift: np.ndarray
-    shifted_sum: np.ndarray
-    unit_sum: np.ndarray
-    unit_square_sum: np.ndarray
+    square_range: tuple[float, float]
     gram: torch.Tensor
 
 
-def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int) -> DeviceSums:
+def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int, with_gram: bool = True) -> DeviceSums:
     """The sums of all blocks of `rows` (n_samples, n_features).
 
     Products are formed in the precision of the rows and added in float64, as on the host. One message of a few rows
@@ -50,17 +49,26 @@ def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int) 
         for start in range(0, len(rows), block_rows):
             part = slice(start, start + block_rows)
             w = torch.ones(len(rows[part])) if weight is None else torch.from_numpy(weight[part])
-            message, block_gram = _sums_of_block(rows[part], w.to(rows.device, torch.float64))
+            w = w.to(rows.device, torch.float64)
+            message, shifted = _sums_of_block(rows[part], w)
             messages.append(message)
-            gram += block_gram
+            if with_gram:
+                shifted *= w.sqrt().to(rows.dtype)[:, None]
+                gram += shifted.T @ shifted
         message = torch.stack(messages).cpu().numpy()
     scalars, square_range, linear = np.split(message, [N_SCALARS, N_SCALARS + 2], axis=1)
     square_range = float(square_range[:, 0].max()), float(square_range[:, 1].min())
-    return DeviceSums(scalars, square_range, *np.split(linear, 4, axis=1), gram)
+    shift, *sums = np.split(linear, 4, axis=1)
+    n_single = scalars[:, 0] * (rows.element_size() == 4)
+    of_blocks = [
+        LinearSums(dict(zip(SCALARS, (int(n), int(n_zero), int(single), *map(float, weights)), strict=True)), *vectors)
+        for (n, n_zero, *weights), single, *vectors in zip(scalars, n_single, *sums, strict=True)
+    ]
+    return DeviceSums(of_blocks, shift, square_range, gram)
 
 
 def _sums_of_block(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Everything but `gram` as one vector, and `gram`."""
+    """Everything but `gram` as one vector, and x − shift."""
     import torch
 
     length = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
@@ -81,13 +89,12 @@ def _sums_of_block(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torc
     shifted = x - shift
     linear = (
         shift,
-        w.to(x.dtype) @ shifted,
         over_length.to(x.dtype) @ x,
         (over_length**2).to(x.dtype) @ x.square(),
+        w.to(x.dtype) @ shifted,
     )
-    shifted *= w.sqrt().to(x.dtype)[:, None]
     message = torch.cat([torch.stack([each.double() for each in scalars]), *(each.double() for each in linear)])
-    return message, (shifted.T @ shifted).double()
+    return message, shifted
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from isotropy_metrics.statistics.class_moments import ClassMoments
-from isotropy_metrics.statistics.moments import Moments
 from isotropy_metrics.statistics.row_sample import RowSample
+from isotropy_metrics.statistics.unit_sums import UnitSums
 
 BLOCK_ROWS = 8192
 
@@ -14,7 +14,9 @@ NULL = 0x6E756C6C
 """Keeps the draw apart from rows that a user drew with the same seed."""
 
 
-def isotropic_null(statistic: Moments | ClassMoments | RowSample, seed: int = 0) -> Moments | ClassMoments | RowSample:
+def isotropic_null(
+    statistic: UnitSums | ClassMoments | RowSample, seed: int = 0
+) -> UnitSums | ClassMoments | RowSample:
     """A statistic of the same kind, of as many rows drawn from N(0, s² I) with the same ids and weights.
 
     Of `RowSample` those rows are replaced that the sample holds, s² d is their total variance, and rows that were

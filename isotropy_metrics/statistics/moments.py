@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isotropy_metrics.arrays import as_rows, squared_norms
-from isotropy_metrics.statistics.device_sums import device_sums
+from isotropy_metrics.statistics.linear_sums import LinearSums, linear_sums
 from isotropy_metrics.statistics.side_by_side import side_by_side
 from isotropy_metrics.statistics.tridiagonal_form import TridiagonalForm
+from isotropy_metrics.statistics.unit_sums import UnitSums
 
 if TYPE_CHECKING:
     import torch
@@ -20,14 +19,11 @@ if TYPE_CHECKING:
 BLOCK_VALUES = 8192 * 768
 """Values per matrix product: in small products the BLAS loses a third of its speed, large ones cost memory."""
 
-DIRECT_BLOCKS = 4
-"""Blocks that go into one product where their rows need no copy."""
+DIRECT_ROWS = 32_768
+"""Rows that go into one product where they need no copy."""
 
 WORKER_VALUES = 2**19
 """Values that are worth a thread of their own."""
-
-CHUNK_ROWS = 512
-"""Rows that are read once, and used for their copy and every linear sum while they are in the processor's cache."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
@@ -35,27 +31,17 @@ SHIFT_WHEN_MEAN_SHARE = 0.9
 FIRST_ROWS = 16
 """Rows looked at to guess whether the next ones need a shift."""
 
-LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
-"""Squared lengths of rows whose products neither vanish nor overflow in float32."""
-
 WIDE = 1536
 """Rows of so many features have both spectra from one tridiagonal form; below, two decompositions take no longer."""
+
+WORKER_FEATURES = 128
+"""Features per thread whose two spectra are worth a thread each."""
 
 MOST_PIECES = 256
 """Blocks whose means are remembered before they are joined, so that joining costs one product and not one each."""
 
-_SCALARS = (
-    "n_rows",
-    "n_zero_rows",
-    "n_single_rows",
-    "weight_sum",
-    "weight_square_sum",
-    "unit_weight_sum",
-    "unit_weight_square_sum",
-)
 
-
-class Moments:
+class Moments(UnitSums):
     """Count, mean, centred scatter and unit-vector sums of a stream of rows, kept in float64.
 
     For rows x with weights w (1 if none are given) and x̂ = x / ‖x‖ it holds
@@ -81,13 +67,12 @@ class Moments:
         (3, [2.0, 1.0])
     """
 
-    ARRAYS = ("mean", "scatter", "unit_sum", "unit_square_sum")
+    ARRAYS = ("mean", "scatter", *UnitSums.ARRAYS)
+    INCLUDES = (UnitSums,)
 
     def __init__(self, block_values: int = BLOCK_VALUES) -> None:
+        super().__init__()
         self._block_values = block_values
-        self._scalars: dict[str, float] = dict.fromkeys(_SCALARS, 0)
-        self._unit_sum: np.ndarray | None = None
-        self._unit_square_sum: np.ndarray | None = None
         # scatter = _within + Σ over pieces of mass · (centre − mean)(centre − mean)ᵀ − mass · residual residualᵀ
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
@@ -95,92 +80,10 @@ class Moments:
         self._within_on_device: torch.Tensor | None = None
         self._forget()
 
-    def update(self, rows: Any, mask: Any = None, weight: Any = None) -> None:
-        """Add rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
-
-        Raises:
-            ValueError: what `as_rows` refuses, a row that is not finite, or another number of features than before.
-                The statistics are then as they were.
-        """
-        rows, weight = as_rows(rows, mask, weight, on_device=True)
-        if self.n_features not in (None, rows.shape[1]):
-            raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
-        if not isinstance(rows, np.ndarray):
-            self._add_on_device(rows, weight)
-            return
-        try:
-            self._add(rows, weight)
-        except _Float32RangeError:
-            self._add(rows.astype(np.float64), weight)
-
-    def merge(self, other: Moments) -> Moments:
-        """Add the rows that `other` has seen; `other` keeps its value. Returns self."""
-        if type(other) is not type(self):
-            raise TypeError(f"{type(self).__name__} merge with {type(self).__name__}, got {type(other).__name__}")
-        if None not in (self.n_features, other.n_features) and self.n_features != other.n_features:
-            raise ValueError(f"cannot merge {other.n_features} features into {self.n_features}")
-        self._join(other)
-        return self
-
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered, as plain numbers and numpy arrays."""
         self._settle()
-        return self._scalars | {name: copy.copy(getattr(self, name)) for name in self.ARRAYS}
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Moments:
-        """The statistics that `state_dict` described."""
-        missing = [name for name in (*_SCALARS, *cls.ARRAYS) if name not in state]
-        if missing:
-            raise ValueError(f"not a state of Moments: {', '.join(missing)} missing")
-        moments = cls()
-        moments._scalars = {name: state[name] for name in _SCALARS}
-        if state["mean"] is not None:
-            mean, scatter, *of_units = (np.array(state[name], dtype=np.float64) for name in cls.ARRAYS)
-            moments._within = scatter
-            moments._unit_sum, moments._unit_square_sum = of_units
-            moments._pieces = [(state["weight_sum"], np.zeros_like(mean), mean)]
-        return moments
-
-    @property
-    def n_features(self) -> int | None:
-        """Number of features, or None before the first row."""
-        return None if self._unit_sum is None else len(self._unit_sum)
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows seen, without those that a mask left out."""
-        return self._scalars["n_rows"]
-
-    @property
-    def n_zero_rows(self) -> int:
-        """Number of rows of length zero: they have no direction and no part in `unit_sum`."""
-        return self._scalars["n_zero_rows"]
-
-    @property
-    def n_single_rows(self) -> int:
-        """Number of rows that were multiplied in float32, which leaves an error of about 1e-7 of the largest value."""
-        return self._scalars["n_single_rows"]
-
-    @property
-    def weight_sum(self) -> float:
-        """Σ w."""
-        return self._scalars["weight_sum"]
-
-    @property
-    def effective_n_rows(self) -> float:
-        """(Σ w)² / Σ w² (Kish): the number of rows when all weights are equal."""
-        return self.weight_sum**2 / self._scalars["weight_square_sum"] if self.n_rows else 0.0
-
-    @property
-    def unit_weight_sum(self) -> float:
-        """Σ w over the rows that are not zero."""
-        return self._scalars["unit_weight_sum"]
-
-    @property
-    def unit_weight_square_sum(self) -> float:
-        """Σ w² over the rows that are not zero."""
-        return self._scalars["unit_weight_square_sum"]
+        return super().state_dict()
 
     @property
     def mean(self) -> np.ndarray | None:
@@ -193,16 +96,6 @@ class Moments:
         """Σ w (x − mean)(x − mean)ᵀ, (n_features, n_features); later rows change this array, do not write to it."""
         self._settle()
         return self._within
-
-    @property
-    def unit_sum(self) -> np.ndarray | None:
-        """Σ w x / ‖x‖ over the rows that are not zero, (n_features,)."""
-        return self._unit_sum
-
-    @property
-    def unit_square_sum(self) -> np.ndarray | None:
-        """Σ w² (x / ‖x‖)² of each feature, over the rows that are not zero, (n_features,)."""
-        return self._unit_square_sum
 
     @property
     def purity(self) -> float:
@@ -246,13 +139,18 @@ class Moments:
         return self._spectra[of_raw_rows]
 
     def _decomposed(self, of_raw_rows: bool) -> dict[bool, np.ndarray]:
-        """The spectrum that is asked for, and of wide rows the other one, which takes no longer."""
+        """The spectrum that is asked for, and the other one where that takes no longer."""
         offset = np.sqrt(self.weight_sum) * self.mean
         if self.n_features >= WIDE:
             form = TridiagonalForm(self._within, offset)
             return {is_raw: form.eigenvalues(plus_vector=is_raw) for is_raw in (False, True)}
-        matrix = self._within + np.outer(offset, offset) if of_raw_rows else self._within
-        return {of_raw_rows: np.linalg.eigvalsh(matrix)[::-1]}
+        with side_by_side(self.n_features // WORKER_FEATURES) as (map_of_spectra, n_workers):
+            which = (False, True) if n_workers > 1 else (of_raw_rows,)
+            matrices = (self._within + np.outer(offset, offset) if is_raw else self._within for is_raw in which)
+            return {
+                is_raw: values[::-1]
+                for is_raw, values in zip(which, map_of_spectra(np.linalg.eigvalsh, matrices), strict=True)
+            }
 
     def _forget(self) -> None:
         """Forget what was derived of the rows: others have come."""
@@ -269,22 +167,11 @@ class Moments:
         """Add rows that lie on a device; their products stay there until the scatter is asked for."""
         if not len(rows):
             return
-        sums = device_sums(rows, weight, block_rows_of(rows.shape[1], self._block_values))
-        largest, smallest = sums.square_range
-        if not largest < np.inf:
-            squared_norms(rows)  # says which row
-        is_single = rows.element_size() == 4
-        if is_single and (largest > MOST_SINGLE or smallest < LEAST_SINGLE):
-            self._add_on_device(rows.double(), weight)
-            return
-        for (n_rows, n_zero, *weights), shift, shifted_sum, *of_units in zip(
-            sums.scalars, sums.shift, sums.shifted_sum, sums.unit_sum, sums.unit_square_sum, strict=True
-        ):
-            n_single = n_rows if is_single else 0
-            scalars = dict(zip(_SCALARS, (int(n_rows), int(n_zero), int(n_single), *map(float, weights)), strict=True))
-            self._add_linear(_LinearSums(scalars, *of_units, shifted_sum))
-            mass = scalars["weight_sum"]
-            residual = shifted_sum / mass
+        sums = self._sums_on_device(rows, weight, block_rows_of(rows.shape[1], self._block_values), with_gram=True)
+        for of_block, shift in zip(sums.linear, sums.shift, strict=True):
+            self._add_linear(of_block)
+            mass = of_block.scalars["weight_sum"]
+            residual = of_block.shifted_sum / mass
             self._pieces.append((mass, residual, shift + residual))
         if self._within_on_device is not None and self._within_on_device.device != sums.gram.device:
             self._come_to_host()
@@ -307,7 +194,7 @@ class Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
         is_direct = weight is None and _first_shift(rows[:FIRST_ROWS]) is None
-        block_rows = (DIRECT_BLOCKS if is_direct else 1) * block_rows_of(rows.shape[1], self._block_values)
+        block_rows = DIRECT_ROWS if is_direct else block_rows_of(rows.shape[1], self._block_values)
         with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
             n_blocks = -(-len(rows) // (block_rows * n_workers)) * n_workers  # of equal size, so many at a time
             bounds = np.linspace(0, len(rows), n_blocks + 1).astype(int)
@@ -318,6 +205,7 @@ class Moments:
                 for sums, scatter in map_of_blocks(partial(_of_block, rows, weight), together, spaces):
                     aside._add_linear(sums)
                     aside._add_scatter(scatter)
+            aside._settle()  # in here its small product wakes no threads, which would spin beside what comes next
         return aside
 
     def _append(self, rows: np.ndarray) -> None:
@@ -332,7 +220,7 @@ class Moments:
         if buffer.filled == 0:
             buffer.shift, buffer.sums = _first_shift(rows), None
         place = buffer.rows[buffer.filled : buffer.filled + len(rows)]
-        sums = _linear_sums(rows, None, 0, buffer.shift, place)
+        sums = linear_sums(rows, None, 0, buffer.shift, place)
         self._add_linear(sums)
         buffer.sums = sums if buffer.sums is None else buffer.sums + sums
         buffer.filled += len(rows)
@@ -342,14 +230,6 @@ class Moments:
         if buffer is not None and buffer.filled:
             self._add_scatter(_scatter_of(buffer.rows[: buffer.filled], buffer.shift, buffer.sums))
             buffer.filled = 0
-
-    def _add_linear(self, sums: _LinearSums) -> None:
-        for name, value in sums.scalars.items():
-            self._scalars[name] += value
-        if self._unit_sum is None:
-            self._unit_sum, self._unit_square_sum = np.zeros_like(sums.unit_sum), np.zeros_like(sums.unit_sum)
-        self._unit_sum = self._unit_sum + sums.unit_sum
-        self._unit_square_sum = self._unit_square_sum + sums.unit_square_sum
 
     def _add_scatter(self, scatter: _BlockScatter) -> None:
         if self._within is None:
@@ -380,13 +260,8 @@ class Moments:
         other._settle()
         if other.n_features is None:
             return
+        super()._join(other)
         self._forget()
-        for name in _SCALARS:
-            self._scalars[name] += other._scalars[name]
-        if self._unit_sum is None:
-            self._unit_sum, self._unit_square_sum = np.zeros(other.n_features), np.zeros(other.n_features)
-        self._unit_sum = self._unit_sum + other._unit_sum
-        self._unit_square_sum = self._unit_square_sum + other._unit_square_sum
         if self._within is None:
             self._within = other._within.copy()
         else:
@@ -395,34 +270,10 @@ class Moments:
         if len(self._pieces) >= MOST_PIECES:
             self._collapse()
 
-    def __reduce__(self) -> tuple:
-        return type(self).from_state_dict, (self.state_dict(),)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(n_rows={self.n_rows}, n_features={self.n_features})"
-
-
-class _Float32RangeError(Exception):
-    """float32 products of these rows would overflow or vanish."""
-
-
-@dataclass
-class _LinearSums:
-    """What one reading of some rows gives: scalars, Σ w x̂, Σ w² x̂², and Σ w (x − shift)."""
-
-    scalars: dict[str, float]
-    unit_sum: np.ndarray
-    unit_square_sum: np.ndarray
-    shifted_sum: np.ndarray
-
-    def __add__(self, other: _LinearSums) -> _LinearSums:
-        scalars = {name: value + other.scalars[name] for name, value in self.scalars.items()}
-        return _LinearSums(
-            scalars,
-            self.unit_sum + other.unit_sum,
-            self.unit_square_sum + other.unit_square_sum,
-            self.shifted_sum + other.shifted_sum,
-        )
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        super()._restore(arrays)
+        mean, self._within = arrays["mean"], arrays["scatter"]
+        self._pieces = [(self.weight_sum, np.zeros_like(mean), mean)]
 
 
 @dataclass
@@ -432,38 +283,7 @@ class _Buffer:
     rows: np.ndarray
     filled: int = 0
     shift: np.ndarray | None = None
-    sums: _LinearSums | None = None
-
-
-def _linear_sums(
-    rows: np.ndarray, weight: np.ndarray | None, first_row: int, shift: np.ndarray | None, out: np.ndarray
-) -> _LinearSums:
-    """Leave rows − shift in `out`, and sum, a few rows at a time so that each is read from memory once."""
-    unit_sum, unit_square_sum, shifted_sum = np.zeros((3, rows.shape[1]))
-    norms = np.empty(len(rows))
-    squares = np.empty((min(len(rows), CHUNK_ROWS), rows.shape[1]), rows.dtype)
-    weight = np.ones(len(rows)) if weight is None else weight
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = slice(start, start + CHUNK_ROWS)
-        x = rows[chunk]
-        if shift is None and out is not rows:
-            np.copyto(out[chunk], x)
-            x = out[chunk]
-        squared = squares[: len(x)]
-        norms[chunk] = squared_norms(x, start + first_row, squared)
-        if _needs_float64(x, norms[chunk]):
-            raise _Float32RangeError
-        if shift is not None:
-            np.subtract(x, shift, out=out[chunk])
-        over_norm = np.divide(weight[chunk], np.sqrt(norms[chunk]), out=np.zeros(len(x)), where=norms[chunk] > 0)
-        unit_sum += over_norm.astype(x.dtype) @ x
-        unit_square_sum += (over_norm**2).astype(x.dtype) @ squared
-        shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
-    counted = weight[norms > 0]
-    n_rows = (len(rows), len(rows) - len(counted), len(rows) if rows.dtype == np.float32 else 0)
-    weights = (weight.sum(), weight @ weight, counted.sum(), counted @ counted)
-    scalars = dict(zip(_SCALARS, (*n_rows, *map(float, weights)), strict=True))
-    return _LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
+    sums: LinearSums | None = None
 
 
 @dataclass
@@ -491,17 +311,17 @@ class _Workspace:
 
 def _of_block(
     rows: np.ndarray, weight: np.ndarray | None, part: slice, space: _Workspace
-) -> tuple[_LinearSums, _BlockScatter]:
+) -> tuple[LinearSums, _BlockScatter]:
     """All that `Moments` needs of some of the rows."""
     block, block_weight = rows[part], None if weight is None else weight[part]
     shift = _first_shift(block[:FIRST_ROWS])
     shifted = block if shift is None else space.like(block)
-    sums = _linear_sums(block, block_weight, part.start, shift, shifted)
+    sums = linear_sums(block, block_weight, part.start, shift, shifted)
     return sums, _scatter_of(shifted, shift, sums, block_weight)
 
 
 def _scatter_of(
-    shifted: np.ndarray, shift: np.ndarray | None, sums: _LinearSums, weight: np.ndarray | None = None
+    shifted: np.ndarray, shift: np.ndarray | None, sums: LinearSums, weight: np.ndarray | None = None
 ) -> _BlockScatter:
     """The scatter of one block of rows less `shift`.
 
@@ -532,12 +352,6 @@ def _first_shift(rows: np.ndarray) -> np.ndarray | None:
     with np.errstate(over="ignore"):  # rows that are too large are refused when their norms are read
         dominated = mean**2 > SHIFT_WHEN_MEAN_SHARE * (mean**2 + first.var(axis=0))
     return mean.astype(rows.dtype) if dominated.any() else None
-
-
-def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
-    """Whether float32 products of these rows would overflow or vanish."""
-    is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
-    return rows.dtype == np.float32 and bool(is_out.any())
 
 
 def _gram(

@@ -50,23 +50,27 @@ def nearest_of_other_labels(
     distances, indices = np.zeros((len(which), k)), np.zeros((len(which), k), dtype=np.int64)
     if k == 0:
         return distances, indices
-    left = np.arange(len(which))
+    order = np.argsort(labels, kind="stable")  # rows of one label side by side, to be left out as one slice
+    place_of = np.empty_like(order)
+    place_of[order] = np.arange(len(order))
+    left = np.argsort(place_of[which], kind="stable")
     for dtype, most in ((np.float32, k + AMBIGUOUS), (np.float64, len(rows))):
-        products = _Products(rows, dtype)
+        products = _Products(rows, order, labels, dtype)
         undecided = []
         for start in range(0, len(left), products.block_rows):
-            places = left[start : start + products.block_rows]
-            is_candidate = products.candidates(which[places], k, labels)
+            some = left[start : start + products.block_rows]
+            is_candidate = products.candidates(place_of[which[some]], k)
             n_candidates = np.count_nonzero(is_candidate, axis=1)
             decided = n_candidates <= most
-            undecided.append(places[~decided])
+            undecided.append(some[~decided])
             if not decided.all():
-                places, is_candidate, n_candidates = places[decided], is_candidate[decided], n_candidates[decided]
-            row, column = np.divmod(np.flatnonzero(is_candidate), len(rows))
-            distance = pair_distances(rows, which[places[row]], column)
+                some, is_candidate, n_candidates = some[decided], is_candidate[decided], n_candidates[decided]
+            row, place = np.divmod(np.flatnonzero(is_candidate), len(rows))
+            column = order[place]
+            distance = pair_distances(rows, which[some[row]], column)
             nearest = np.lexsort((column, distance, row))
             nearest = nearest[(np.cumsum(n_candidates) - n_candidates)[:, None] + np.arange(k)]
-            distances[places], indices[places] = distance[nearest], column[nearest]
+            distances[some], indices[some] = distance[nearest], column[nearest]
         left = np.concatenate(undecided)
         if not len(left):
             break
@@ -105,9 +109,14 @@ class _Products:
     |xᵢ − xⱼ|² is computed as |xᵢ|² + |xⱼ|² − 2 xᵢ·xⱼ with an error of at most (d + 8) u (|xᵢ|² + |xⱼ|²), u half the
     spacing of numbers at 1: d u for the sum of d products (Higham 2002, section 3.1), the rest for rounding the rows
     after centring and the three terms. The rows are scaled to a largest entry near 1, so that nothing overflows.
+
+    Args:
+        rows: (n_samples, n_features).
+        order: of the rows, (n_samples,), by their label. Places are places in this order.
+        labels: of the rows as they come, (n_samples,).
     """
 
-    def __init__(self, rows: np.ndarray, dtype: type) -> None:
+    def __init__(self, rows: np.ndarray, order: np.ndarray, labels: np.ndarray, dtype: type) -> None:
         n, d = rows.shape
         mean = rows.mean(axis=0, dtype=np.float64)
         largest = max((rows.max(axis=0) - mean).max(), (mean - rows.min(axis=0)).max())
@@ -117,19 +126,23 @@ class _Products:
         self.block_rows = max(BLOCK_ENTRIES // n, 1)
         for start in range(0, n, self.block_rows):
             block = slice(start, start + self.block_rows)
-            self.rows[block] = (rows[block] - mean) * scale
+            self.rows[block] = (rows[order[block]] - mean) * scale
             self.squares[block] = np.einsum("ij,ij->i", self.rows[block], self.rows[block], dtype=np.float64)
         self.buffer = np.empty((min(self.block_rows, n), n), dtype)
+        self.first_alike = np.searchsorted(labels[order], labels[order], side="left")
+        self.after_alike = np.searchsorted(labels[order], labels[order], side="right")
         precision = np.finfo(dtype)
         self.relative_error, self.absolute_error = (d + 8) * precision.eps / 2, d * precision.tiny
 
-    def candidates(self, which: np.ndarray, k: int, labels: np.ndarray) -> np.ndarray:
-        """True where a row may be among the k nearest of another label, (len(which), n_samples)."""
-        nearness = np.matmul(-2 * self.rows[which], self.rows.T, out=self.buffer[: len(which)])
+    def candidates(self, places: np.ndarray, k: int) -> np.ndarray:
+        """True where a row may be among the k nearest of another label, (len(places), n_samples); places ascend."""
+        nearness = np.matmul(-2 * self.rows[places], self.rows.T, out=self.buffer[: len(places)])
         nearness += self.squares  # |xⱼ|² − 2 xᵢ·xⱼ, less by |xᵢ|² than the squared distance
-        nearness[labels[which][:, None] == labels] = np.inf
+        alike, first = np.unique(self.first_alike[places], return_index=True)
+        for start, stop, row, next_row in zip(alike, self.after_alike[alike], first, [*first[1:], None], strict=True):
+            nearness[row:next_row, start:stop] = np.inf
         bound = _kth_smallest_at_most(nearness, k)
-        own = self.squares[which]
+        own = self.squares[places]
         reach = 2 * own + 2 * np.maximum(bound + own, 0)  # |xⱼ| ≤ |xᵢ| + |xᵢ − xⱼ| of all rows within the bound
         bound += 2 * (self.relative_error * (own + reach) + self.absolute_error)
         return nearness <= np.minimum(bound, np.finfo(bound.dtype).max)[:, None]

@@ -101,6 +101,8 @@ class RowSample:
         group = next((ids[name] for name in GROUPING if name in ids), None)
         part = {"keys": drawn if group is None else hashed(group, self.seed), **part}
         chosen = np.flatnonzero(part["keys"] < self._threshold)
+        if group is None and self.size is not None and len(chosen) > self.size:  # the others need not be copied
+            chosen = chosen[drawn[chosen] <= np.partition(drawn[chosen], self.size - 1)[self.size - 1]]
         self._n_rows += len(rows)
         self._n_drawn += len(rows)
         self._weighted |= weight is not None

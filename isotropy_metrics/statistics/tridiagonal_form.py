@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import lapack
-
-ROWS_AT_ONCE = 256
-"""That the reflection changes: in one go it would take the memory of two more matrices."""
+from scipy.linalg import blas, lapack
 
 
 class TridiagonalForm:
@@ -37,9 +34,7 @@ class TridiagonalForm:
             mirror /= np.linalg.norm(mirror)
             image = 2 * (matrix @ mirror)
             image -= (mirror @ image) * mirror
-            for start in range(0, len(work), ROWS_AT_ONCE):
-                part = slice(start, start + ROWS_AT_ONCE)
-                work[:, part] -= np.outer(mirror, image[part]) + np.outer(image, mirror[part])
+            work = blas.dsyr2(-1.0, mirror, image, lower=1, a=work, overwrite_a=1)
         size, _ = lapack.dsytrd_lwork(len(work), lower=1)
         _, self._diagonal, self._beside, _, _ = lapack.dsytrd(work, lower=1, lwork=int(size), overwrite_a=1)
 

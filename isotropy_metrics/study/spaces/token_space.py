@@ -97,10 +97,7 @@ def token_space(
     for batch in batches:
         for layer, states in batch.layers.items():
             if layer not in statistics:
-                needed = statistics_for(measures, seed=seed, size=sample_size)
-                kinds = [type(each) for each in needed]
-                needed += [] if Moments in kinds else [Moments()]
-                statistics[layer] = needed + ([] if RowSample in kinds else [RowSample(sample_size, seed)])
+                statistics[layer] = statistics_for(measures, also=(Moments, RowSample), seed=seed, size=sample_size)
             update_statistics(statistics[layer], states)
         layer = max(batch.layers)
         rows.append(batch.layers[layer].float().cpu().numpy())
