@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks.streaming import NAMES, make
 from isotropy_metrics.cli.launched import connected
 from isotropy_metrics.embedding_files import measure_files, open_embeddings
-from isotropy_metrics.statistics.distributed import of_all, rank
+from isotropy_metrics.processes import of_all, rank
 
 TOLERANCE = 1e-6
 BLOCK_ROWS = 2**16

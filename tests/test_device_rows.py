@@ -10,8 +10,26 @@ import numpy as np
 import pytest
 
 from isotropy_metrics import MEASURES, arrays, measure, statistics_for, update_statistics
-from isotropy_metrics.enhancement import AllButTheTop, Whitening
-from isotropy_metrics.statistics import Buckets, Moments, RowSample, RowStatistics, TwoMoments, UnitMoments, UnitSums
+from isotropy_metrics.enhancement import (
+    AllButTheTop,
+    Centering,
+    ClusterBased,
+    QuantileNormalization,
+    Whitening,
+    _enhancement,
+)
+from isotropy_metrics.statistics import (
+    Buckets,
+    ClassMoments,
+    Moments,
+    RowSample,
+    RowStatistics,
+    TwoMoments,
+    UnitMoments,
+    UnitSums,
+    device_products,
+    nearest_neighbors,
+)
 from isotropy_metrics.statistics.device_sums import device_sums, full_precision
 
 torch = pytest.importorskip("torch")
@@ -76,6 +94,23 @@ def test_sums_of_directions_are_those_of_the_same_rows_on_the_host(device, scale
     assert found.state_dict() | {"n_single_rows": 0} == {
         name: pytest.approx(value, rel=1e-5) for name, value in expected.state_dict().items()
     }
+
+
+@pytest.mark.parametrize("dtype, rel", [(torch.float64, 1e-12), (torch.float32, 5e-6)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1e20])
+def test_moments_of_classes_are_those_of_the_same_rows_on_the_host(device, dtype, rel, weighted, scale):
+    labels, weight = RNG.integers(0, 7, len(CLOUD)), RNG.random(len(CLOUD)) if weighted else None
+    rows = torch.tensor((CLOUD + 100 * labels[:, None]) * scale).to(dtype)
+    found, expected = ClassMoments(), ClassMoments()
+    expected.update(rows.double().numpy(), weight=weight, references=labels)
+    for part in np.split(np.arange(len(CLOUD)), [1, 40, 4500]):
+        own = None if weight is None else weight[part]
+        found.update(rows[part].to(device), weight=own, references=labels[part])
+    found.update(rows[:0].to(device), references=labels[:0])
+    state = expected.state_dict()
+    for name, value in found.state_dict().items():
+        assert np.abs(value - state[name]).max() <= rel * np.abs(state[name]).max(), name
 
 
 def test_weights_masks_and_zero_rows(device):
@@ -178,6 +213,53 @@ def test_an_enhancement_is_fitted_on_them(device, enhancement):
     assert np.allclose(applied.cpu().numpy(), expected.transform(CLOUD), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="12"):
         fitted.partial_fit(rows[:, :5])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    "enhancement",
+    [
+        Whitening(),
+        Whitening("zca"),
+        AllButTheTop(),
+        Centering(),
+        ClusterBased(3),
+        QuantileNormalization(),
+    ],
+    ids=str,
+)
+def test_they_are_enhanced_where_they_are(device, monkeypatch, enhancement, dtype):
+    monkeypatch.setattr(_enhancement, "DEVICE_ROWS", 700)
+    rows = torch.tensor(CLOUD).to(dtype)
+    expected = enhancement.fit(CLOUD).transform(rows.double().numpy())
+    enhanced = enhancement.transform(rows.to(device))
+    assert enhanced.device.type == device and not enhanced.requires_grad
+    assert enhanced.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    assert np.abs(enhanced.cpu().numpy() - expected).max() < tolerance * np.abs(expected).max()
+    with pytest.raises(ValueError, match="these rows have 5 features, the fitting rows had 12"):
+        enhancement.transform(rows[:, :5].to(device))
+    rows[4321, 3] = torch.nan
+    with pytest.raises(ValueError, match="row 4321 of the embeddings holds nan"):
+        enhancement.transform(rows.to(device))
+
+
+def test_neighbours_of_a_sample_are_searched_where_its_rows_came_from(device, monkeypatch):
+    searched = []
+
+    def noted(*arguments, _of=device_products.DeviceProducts):
+        searched.append(str(arguments[-1]))
+        return _of(*arguments)
+
+    monkeypatch.setattr(nearest_neighbors, "DeviceProducts", noted)
+    sample, rest, plain = RowSample(1100), RowSample(1100, stream=1), RowSample(1100)
+    sample.update(torch.tensor(CLOUD[:3000], device=device))
+    plain.update(CLOUD[:3000])
+    chosen = [MEASURES[name] for name in ("two_nn", "hubness", "persistent_entropy")]
+    assert measure(sample, chosen) == pytest.approx(measure(plain, chosen), rel=1e-12)
+    assert searched and {each.partition(":")[0] for each in searched} == {device}
+    assert str(sample.subset(np.arange(10)).device).startswith(device)
+    assert str(rest.merge(sample).device).startswith(device) and plain.device is None
 
 
 def test_rows_that_require_gradients_and_no_rows(device):

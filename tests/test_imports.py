@@ -15,6 +15,7 @@ HEAVY = """
 """
 FLOORS = {
     "isotropy_metrics.arrays": 0,
+    "isotropy_metrics.processes": 0,
     "isotropy_metrics.statistics": 1,
     "isotropy_metrics.measures": 2,
     "isotropy_metrics.": 3,  # enhancement, hidden_states, evaluate_modules, and what else there is

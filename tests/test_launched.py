@@ -166,8 +166,7 @@ def test_a_failure_on_one_process_is_a_warning_on_all_and_training_goes_on(two):
     _, results = two
     words = [[text for text in of_process["failing"]["said"] if "goes on" in text] for of_process in results]
     said = "IsotropyCallback could not measure at step 4, training goes on: "
-    assert words[0] == [said + "RuntimeError: it failed on process 1, whose own message says why"]
-    assert words[1] == [said + "MemoryError: no memory for the probe"]
+    assert words == [[said + "MemoryError: no memory for the probe"]] * 2
     for of_process in results:
         failing = of_process["failing"]
         assert failing["steps"] == 6

@@ -9,7 +9,9 @@ import pytest
 from clouds import CLOUDS, gaussian
 from references.rows import distances_of, tree_lengths
 from scipy.sparse.csgraph import minimum_spanning_tree
+from torch.cuda import is_available as cuda_is_available
 
+from isotropy_metrics.statistics import device_products, products
 from isotropy_metrics.statistics import nearest_neighbors as module
 from isotropy_metrics.statistics.nearest_neighbors import nearest_neighbors, nearest_of_other_labels
 from isotropy_metrics.statistics.spanning_tree import spanning_tree_lengths
@@ -63,13 +65,31 @@ def test_neighbours_are_those_of_all_pairs_in_float64_and_of_equally_near_ones_t
     np.testing.assert_allclose(distances, np.take_along_axis(all_pairs, expected, 1), rtol=1e-14, atol=0)
 
 
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not cuda_is_available(), reason="torch sees no GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@each_hard_cloud
+def test_products_on_a_device_find_the_same_neighbours_and_the_same_tree(monkeypatch, device, cloud, dtype):
+    monkeypatch.setattr(device_products, "BLOCK_ENTRIES", 7000)
+    monkeypatch.setattr(device_products, "PAIRS_AT_ONCE", 300)
+    rows = HARD[cloud].astype(dtype)
+    k = min(20, len(rows) - 1)
+    neighbors = nearest_neighbors(rows, k, device)
+    for found, expected in zip(neighbors, nearest_neighbors(rows, k), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14, atol=0)
+    lengths = spanning_tree_lengths(rows, *neighbors, device)
+    np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize("entries", [1, 700, 4999])
 def test_neighbours_do_not_depend_on_the_size_of_the_blocks(monkeypatch, entries):
     for cloud in ("many dimensions", "copies", "tight clusters far apart"):
         expected = nearest_neighbors(HARD[cloud], 20)
         with monkeypatch.context() as patch:
-            patch.setattr(module, "BLOCK_ENTRIES", entries)
-            patch.setattr(module, "PAIRS_AT_ONCE", 3)
+            patch.setattr(products, "BLOCK_ENTRIES", entries)
+            patch.setattr(products, "PAIRS_AT_ONCE", 3)
+            patch.setattr(module, "ROWS_AT_ONCE", 3)
             np.testing.assert_array_equal(nearest_neighbors(HARD[cloud], 20), expected)
 
 
@@ -77,11 +97,11 @@ def test_rows_that_float32_cannot_tell_apart_get_products_in_float64(monkeypatch
     """All 67,050 pairs within the clusters would be candidates otherwise."""
     pairs = []
 
-    def counted(rows, first, second, _of=module.pair_distances):
+    def counted(rows, first, second, _of=products.pair_distances):
         pairs.append(len(first))
         return _of(rows, first, second)
 
-    monkeypatch.setattr(module, "pair_distances", counted)
+    monkeypatch.setattr(products, "pair_distances", counted)
     rows = np.repeat(gaussian(3, 1e8 * np.ones(20)), 150, axis=0) + gaussian(450, 1e-4 * np.ones(20))
     distances, indices = nearest_neighbors(rows, 5)
     all_pairs = distances_of(rows)
@@ -142,9 +162,9 @@ def test_clusters_are_joined_by_products_of_all_but_the_largest(monkeypatch):
 
     searched = []
 
-    def counted(rows, which, k, labels):
+    def counted(rows, which, k, labels, device):
         searched.append(len(which))
-        return nearest_of_other_labels(rows, which, k, labels)
+        return nearest_of_other_labels(rows, which, k, labels, device)
 
     monkeypatch.setattr(spanning_tree, "nearest_of_other_labels", counted)
     rows = gaussian(500, np.ones(10)) + 50 * (np.arange(500) < 100)[:, None]

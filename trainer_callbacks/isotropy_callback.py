@@ -15,12 +15,12 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import default_compute_objective
 
 from isotropy_metrics.measures import find_measures
+from isotropy_metrics.processes import raised_together
 from isotropy_metrics.statistics import Moments
 from trainer_callbacks.baseline import Baseline
 from trainer_callbacks.collapse_alarm import default_alarms
 from trainer_callbacks.collapse_watch import CollapseWatch
 from trainer_callbacks.default_measures import DEFAULT_MEASURES
-from trainer_callbacks.processes import raised_together
 from trainer_callbacks.space_watch import Reading, SpaceWatch
 
 if TYPE_CHECKING:

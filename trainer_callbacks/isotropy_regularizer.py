@@ -13,13 +13,13 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from isotropy_metrics.hidden_states import checked_layers, encoder_of
 from isotropy_metrics.measures import MEASURES
+from isotropy_metrics.processes import world_size
 from isotropy_metrics.statistics import Moments
 from isotropy_metrics.whole_file import whole_file
 from trainer_callbacks.current_loop import current_loop
 from trainer_callbacks.loss_log import LossLog
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probed_space import ProbedSpace
-from trainer_callbacks.processes import world_size
 from trainer_callbacks.regularizers.regularization_term import RegularizationTerm
 from trainer_callbacks.training_states import POOLINGS, TrainingStates
 from trainer_callbacks.undisturbed import undisturbed

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer_callbacks.processes import world_size
+from isotropy_metrics.processes import world_size
 
 if TYPE_CHECKING:
     from transformers import TrainerState

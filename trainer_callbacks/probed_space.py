@@ -10,10 +10,10 @@ import torch
 
 from isotropy_metrics.hidden_states import encoder_of
 from isotropy_metrics.measures import Measure, measure, statistics_for, update_statistics
+from isotropy_metrics.processes import raise_together, rank, world_size
 from isotropy_metrics.statistics import Moments, RowSample
 from isotropy_metrics.statistics.distributed import merge_processes
 from trainer_callbacks.probe import Probe
-from trainer_callbacks.processes import raise_together, rank, world_size
 
 
 class ProbedSpace:

@@ -14,12 +14,12 @@ import torch
 from isotropy_metrics.hidden_states import POOLINGS, checked_layers, encoder_of, resolved_layers
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.measures.comparisons import find_comparisons
+from isotropy_metrics.processes import of_main, rank
 from isotropy_metrics.statistics import PairSample
 from trainer_callbacks.baseline import Baseline, to_baseline
 from trainer_callbacks.probe import Probe
 from trainer_callbacks.probe_memory import projected_memory
 from trainer_callbacks.probed_space import ProbedSpace
-from trainer_callbacks.processes import from_main, raise_together, rank
 from trainer_callbacks.undisturbed import undisturbed, unmoved_generators
 
 if TYPE_CHECKING:
@@ -220,14 +220,7 @@ class SpaceWatch:
 
     def _values(self, name: str, space: ProbedSpace) -> dict[str, float]:
         """Computed on process 0 and told to all, so that they are the same to the bit."""
-        values, error = {}, None
-        if rank() == 0:
-            try:
-                values = self._computed(name, space)
-            except Exception as caught:
-                error = caught
-        raise_together(error)
-        return from_main(values)
+        return of_main(lambda: self._computed(name, space))
 
     def _computed(self, name: str, space: ProbedSpace) -> dict[str, float]:
         with warnings.catch_warnings(record=True) as caught:

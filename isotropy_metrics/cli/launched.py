@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from datetime import timedelta
 
 from isotropy_metrics.optional_library import optional
-from isotropy_metrics.statistics.distributed import of_all
+from isotropy_metrics.processes import of_all
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C has ended."""

@@ -14,7 +14,7 @@ from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files import compare_files, measure_files, open_embeddings
 from isotropy_metrics.measures import find_measures
 from isotropy_metrics.measures.comparisons import find_comparisons
-from isotropy_metrics.statistics.distributed import of_main, raised_together
+from isotropy_metrics.processes import of_main, raised_together
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, IDS
 
 

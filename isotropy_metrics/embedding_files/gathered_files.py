@@ -17,15 +17,8 @@ from isotropy_metrics.embedding_files.row_errors import rows_of_the_file
 from isotropy_metrics.embedding_files.shares import shares
 from isotropy_metrics.measures import Measure, statistics_for
 from isotropy_metrics.measures._statistics import skip_rows, update_statistics
-from isotropy_metrics.statistics.distributed import (
-    in_step,
-    merge_processes,
-    of_all,
-    of_main,
-    raised_together,
-    rank,
-    world_size,
-)
+from isotropy_metrics.processes import in_step, of_all, of_main, raised_together, rank, world_size
+from isotropy_metrics.statistics.distributed import merge_processes
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
 SAVE_VALUES = 2**28

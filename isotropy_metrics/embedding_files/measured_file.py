@@ -15,7 +15,7 @@ from isotropy_metrics.measures import Measure, find_measures, measure
 from isotropy_metrics.measures._interval import N_RESAMPLES, check_level
 from isotropy_metrics.measures._statistics import ID_MEANINGS
 from isotropy_metrics.measures.comparisons import PROVENANCE as PROVENANCE_OF_TWO
-from isotropy_metrics.statistics.distributed import of_main, raised_together
+from isotropy_metrics.processes import of_main, raised_together
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE
 
 Options = dict[str, dict[str, Any]]

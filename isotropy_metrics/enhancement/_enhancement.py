@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from isotropy_metrics.arrays import as_rows, lies_on_device
+from isotropy_metrics.arrays import as_rows, lies_on_device, squared_norms
 from isotropy_metrics.enhancement._carried import Carried
 from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off, warn_of_forgetting
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
+from isotropy_metrics.statistics.device_sums import full_precision
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_ROWS = 65_536
+"""Rows of a GPU that are enhanced at once: what lies between the steps takes memory too."""
 
 NAMES_OF_ALL = ("mean_", "total_variance_", "n_samples_seen_", "n_features_in_")
 
@@ -94,18 +101,39 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self._keep(self.statistics_.merge(other.statistics_))
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray | torch.Tensor:
         """The enhanced rows (n_samples, n_features), float32 for rows of single or half precision, else float64.
+
+        An array; of rows on a GPU a tensor there.
 
         Raises:
             NotFittedError: not fitted yet.
             ValueError: another number of features than the fitting rows, or rows that are not finite.
         """
         check_is_fitted(self)
+        if lies_on_device(X):
+            return self._transform_on_device(X)
         rows = self._validated(X, reset=False)
         self._settle()
         with np.errstate(invalid="ignore", over="ignore"):  # rows that are not finite are refused on the way
             enhanced = self._transform(rows)
+        warn_if_far_off(rows, self.mean_, self.total_variance_)
+        return enhanced
+
+    def _transform_on_device(self, X: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        rows, _ = as_rows(X, on_device=True)
+        if rows.shape[1] != self.n_features_in_:
+            raise ValueError(f"these rows have {rows.shape[1]} features, the fitting rows had {self.n_features_in_}")
+        squared_norms(rows)  # finds what is not finite
+        self._settle()
+        module = self.as_torch(rows.dtype).to(rows.device)
+        enhanced = torch.empty(len(rows), self._n_features_out, dtype=rows.dtype, device=rows.device)
+        with torch.no_grad(), full_precision(rows.device):
+            for start in range(0, len(rows), DEVICE_ROWS):
+                part = slice(start, start + DEVICE_ROWS)
+                enhanced[part] = module(rows[part])
         warn_if_far_off(rows, self.mean_, self.total_variance_)
         return enhanced
 

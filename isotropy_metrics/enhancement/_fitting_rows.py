@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotropy_metrics.arrays import on_host
 from isotropy_metrics.statistics import RowSample, RowStatistics
+
+if TYPE_CHECKING:
+    import torch
 
 N_PARTS = 16
 """Consecutive parts of the fitting rows whose means are compared."""
@@ -63,11 +68,11 @@ def check_fitting_rows(statistics: RowStatistics, rows_wanted: int, name: str, m
         )
 
 
-def warn_if_far_off(rows: np.ndarray, mean: np.ndarray, total_variance: float) -> None:
+def warn_if_far_off(rows: np.ndarray | torch.Tensor, mean: np.ndarray, total_variance: float) -> None:
     """Warn of rows, such as queries, that lie off the fitting rows, such as documents."""
     if len(rows) < ROWS_TO_JUDGE:
         return
-    some = _evenly(rows, MOST_ROWS_TO_COMPARE).astype(np.float64)
+    some = on_host(_evenly(rows, MOST_ROWS_TO_COMPARE)).astype(np.float64)
     distance = np.sum((some.mean(axis=0) - mean) ** 2) - np.sum(some.var(axis=0)) / len(some)
     if distance > FAR_OFF_SHARE * total_variance:
         _warn(
@@ -135,7 +140,7 @@ def few_clusters(sample: RowSample) -> int | None:
     return None
 
 
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+def _evenly(rows: np.ndarray | torch.Tensor, most: int) -> np.ndarray | torch.Tensor:
     """At most so many of the rows, at even distances."""
     return rows[:: -(-len(rows) // most)]
 

@@ -69,5 +69,5 @@ def persistent_entropy(sample: RowSample) -> dict[str, float]:
         reason = f"3 different rows are needed, got {n}"
         return nan_because("persistent_entropy", reason, "persistent_entropy_normalized") | copies
     neighbors = distinct.neighbors(min(NEIGHBORS_AT_ONCE, n - 1))
-    value = entropy(spanning_tree_lengths(distinct.rows, *neighbors))
+    value = entropy(spanning_tree_lengths(distinct.rows, *neighbors, device=sample.device))
     return {"persistent_entropy": value, "persistent_entropy_normalized": value / math.log(n - 1)} | copies

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.statistics.device_sums import full_precision
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK_ROWS = 4096
+
+LEAST_SINGLE, MOST_SINGLE = 1e-15, 1e15
+"""Deviations whose squares neither vanish nor overflow in float32."""
 
 _NUMBERS = ("n_rows", "weight_square_sum")
 
@@ -42,7 +49,7 @@ class ClassMoments:
         self._n_rows_of_class = np.empty(0)
         self._class_means: np.ndarray | None = None
         self._within_scatter: np.ndarray | None = None
-        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._waiting: list[tuple[np.ndarray | torch.Tensor, np.ndarray, np.ndarray]] = []
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None, *, references: Any = None) -> None:
         """Add rows (n_samples, n_features) with their class labels (n_samples,); see `arrays.as_rows`.
@@ -53,7 +60,7 @@ class ClassMoments:
         """
         if references is None:
             raise ValueError("these statistics need references=: one class label per row")
-        rows, weight, ids = as_rows_and_ids(rows, mask, weight, references=references)
+        rows, weight, ids = as_rows_and_ids(rows, mask, weight, on_device=True, references=references)
         if self.n_features not in (None, rows.shape[1]):
             raise ValueError(f"these rows have {rows.shape[1]} features, the rows so far had {self.n_features}")
         squared_norms(rows)
@@ -64,7 +71,8 @@ class ClassMoments:
         self._weight_square_sum += float(weight @ weight)
         for start in range(0, len(rows), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            self._waiting.append((rows[block].copy(), ids["references"][block], weight[block]))
+            own = rows[block].copy() if isinstance(rows, np.ndarray) else rows[block].clone()
+            self._waiting.append((own, ids["references"][block], weight[block]))
             if sum(len(part[0]) for part in self._waiting) >= BLOCK_ROWS:
                 self._settle()
 
@@ -159,9 +167,15 @@ class ClassMoments:
     def _settle(self) -> None:
         """Square the rows that wait."""
         waiting, self._waiting = self._waiting, []
-        for dtype in sorted({part[0].dtype for part in waiting}, key=str):
-            columns = zip(*(part for part in waiting if part[0].dtype == dtype), strict=True)
-            self._square(*(np.concatenate(column) for column in columns))
+        kinds = [f"{part[0].dtype} {getattr(part[0], 'device', '')}" for part in waiting]
+        for kind in sorted(set(kinds)):
+            alike = (part for part, own in zip(waiting, kinds, strict=True) if own == kind)
+            rows, labels, weight = zip(*alike, strict=True)
+            labels, weight = np.concatenate(labels), np.concatenate(weight)
+            if isinstance(rows[0], np.ndarray):
+                self._square(np.concatenate(rows), labels, weight)
+            else:
+                self._square_on_device(rows, labels, weight)
 
     def _square(self, rows: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> None:
         classes, which, n_rows = np.unique(labels, return_inverse=True, return_counts=True)
@@ -175,10 +189,30 @@ class ClassMoments:
         residual = (rows - means[which]) * np.sqrt(weight)[:, None]
         if rows.dtype == np.float32:
             largest = np.abs(residual).max(initial=0.0)
-            if largest < 1e15 and (largest > 1e-15 or largest == 0):
+            if largest < MOST_SINGLE and (largest > LEAST_SINGLE or largest == 0):
                 residual = residual.astype(np.float32)
         scatter = (residual.T @ residual).astype(np.float64)
         self._join(classes, masses, n_rows.astype(np.float64), means, scatter)
+
+    def _square_on_device(self, parts: tuple[torch.Tensor, ...], labels: np.ndarray, weight: np.ndarray) -> None:
+        """`_square` of rows on a device: class means and the scatter come to the host, rows do not."""
+        import torch
+
+        classes, which, n_rows = np.unique(labels, return_inverse=True, return_counts=True)
+        masses = np.bincount(which, weight)
+        device, dtype = parts[0].device, parts[0].dtype
+        which, w, m = (torch.from_numpy(each).to(device) for each in (which, weight, masses))
+        rows, w, m = torch.cat(parts).double(), w[:, None], m[:, None]
+        with torch.no_grad(), full_precision(device):
+            means = torch.zeros(len(classes), rows.shape[1], dtype=torch.float64, device=device)
+            for _ in range(2):  # the second time what rounding left of the deviations
+                means += torch.zeros_like(means).index_add_(0, which, (rows - means[which]) * w) / m
+            residual = (rows - means[which]) * w.sqrt()
+            largest = float(residual.abs().max())
+            if dtype == torch.float32 and (LEAST_SINGLE < largest < MOST_SINGLE or largest == 0):
+                residual = residual.float()
+            scatter = (residual.T @ residual).double().cpu().numpy()
+        self._join(classes, masses, n_rows.astype(np.float64), means.cpu().numpy(), scatter)
 
     def _join(
         self, classes: np.ndarray, masses: np.ndarray, n_rows: np.ndarray, means: np.ndarray, scatter: np.ndarray

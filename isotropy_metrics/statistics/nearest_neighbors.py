@@ -6,24 +6,27 @@ candidates are then computed in float64 from differences. Rows with too many can
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-BLOCK_ENTRIES = 5_000_000
-"""Products held at once."""
-
-PAIRS_AT_ONCE = 256
-"""Differences of rows held at once: so many stay in the cache."""
+from isotropy_metrics.statistics.device_products import DeviceProducts
+from isotropy_metrics.statistics.products import Products
 
 AMBIGUOUS = 100
 """More candidates than this beyond k take longer than products in float64."""
 
+ROWS_AT_ONCE = 256
+"""Rows compared at once: so many stay in the cache."""
 
-def nearest_neighbors(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+
+def nearest_neighbors(rows: np.ndarray, k: int, device: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest other rows of each row by Euclidean distance, nearest first; of equally near ones the first row.
 
     Args:
         rows: (n_samples, n_features), float32 or float64.
         k: how many, from 1 to n_samples - 1.
+        device: of torch, to form the products on; None for the processor.
 
     Returns:
         distances (n_samples, k) in float64, and indices (n_samples, k).
@@ -31,13 +34,14 @@ def nearest_neighbors(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]
     first, copy_of = distinct_rows(rows)
     each = np.arange(len(first))
     if len(first) == len(rows):
-        return nearest_of_other_labels(rows, each, k, labels=each)
-    distances, indices = nearest_of_other_labels(rows[first], each, min(k, len(first) - 1), labels=each)
+        return nearest_of_other_labels(rows, each, k, labels=each, device=device)
+    k_of_distinct = min(k, len(first) - 1)
+    distances, indices = nearest_of_other_labels(rows[first], each, k_of_distinct, labels=each, device=device)
     return with_copies(distances, indices, copy_of, k)
 
 
 def nearest_of_other_labels(
-    rows: np.ndarray, which: np.ndarray, k: int, labels: np.ndarray
+    rows: np.ndarray, which: np.ndarray, k: int, labels: np.ndarray, device: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each of the rows `which`, the k nearest rows that do not share its label; see `nearest_neighbors`.
 
@@ -46,6 +50,7 @@ def nearest_of_other_labels(
         which: indices of the rows to search for.
         k: how many; so many rows of other labels there must be.
         labels: of all rows, (n_samples,).
+        device: see `nearest_neighbors`.
     """
     distances, indices = np.zeros((len(which), k)), np.zeros((len(which), k), dtype=np.int64)
     if k == 0:
@@ -55,19 +60,16 @@ def nearest_of_other_labels(
     place_of[order] = np.arange(len(order))
     left = np.argsort(place_of[which], kind="stable")
     for dtype, most in ((np.float32, k + AMBIGUOUS), (np.float64, len(rows))):
-        products = _Products(rows, order, labels, dtype)
+        arguments = (rows, order, labels, dtype)
+        products = Products(*arguments) if device is None else DeviceProducts(*arguments, device)
         undecided = []
         for start in range(0, len(left), products.block_rows):
             some = left[start : start + products.block_rows]
-            is_candidate = products.candidates(place_of[which[some]], k)
-            n_candidates = np.count_nonzero(is_candidate, axis=1)
-            decided = n_candidates <= most
+            decided, n_candidates, row, place = products.candidates(place_of[which[some]], k, most)
             undecided.append(some[~decided])
-            if not decided.all():
-                some, is_candidate, n_candidates = some[decided], is_candidate[decided], n_candidates[decided]
-            row, place = np.divmod(np.flatnonzero(is_candidate), len(rows))
+            some = some[decided]
             column = order[place]
-            distance = pair_distances(rows, which[some[row]], column)
+            distance = products.distances(which[some[row]], column)
             nearest = np.lexsort((column, distance, row))
             nearest = nearest[(np.cumsum(n_candidates) - n_candidates)[:, None] + np.arange(k)]
             distances[some], indices[some] = distance[nearest], column[nearest]
@@ -77,86 +79,19 @@ def nearest_of_other_labels(
     return distances, indices
 
 
-def pair_distances(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Euclidean distances of the rows `first` from the rows `second`, in float64 from their differences."""
-    squares = np.empty(len(first))
-    for start in range(0, len(first), PAIRS_AT_ONCE):
-        pairs = slice(start, start + PAIRS_AT_ONCE)
-        difference = rows[first[pairs]].astype(np.float64)
-        difference -= rows[second[pairs]]
-        np.einsum("ij,ij->i", difference, difference, out=squares[pairs])
-    return np.sqrt(squares)
-
-
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows that equal no earlier one, as indices; and which of these each row equals, (n_samples,)."""
     as_bytes = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
     order = np.argsort(as_bytes, kind="stable")
     is_new = np.ones(len(rows), dtype=bool)
     doubtful = np.flatnonzero(rows[order[1:], 0] == rows[order[:-1], 0]) + 1
-    for start in range(0, len(doubtful), PAIRS_AT_ONCE):
-        place = doubtful[start : start + PAIRS_AT_ONCE]
+    for start in range(0, len(doubtful), ROWS_AT_ONCE):
+        place = doubtful[start : start + ROWS_AT_ONCE]
         is_new[place] = (rows[order[place]] != rows[order[place - 1]]).any(axis=1)
     first = order[is_new]
     copy_of = np.empty(len(rows), dtype=np.int64)
     copy_of[order] = np.argsort(np.argsort(first))[np.cumsum(is_new) - 1]
     return np.sort(first), copy_of
-
-
-class _Products:
-    """Products of the centred rows in one precision, and what their rounding errors leave undecided.
-
-    |xᵢ − xⱼ|² is computed as |xᵢ|² + |xⱼ|² − 2 xᵢ·xⱼ with an error of at most (d + 8) u (|xᵢ|² + |xⱼ|²), u half the
-    spacing of numbers at 1: d u for the sum of d products (Higham 2002, section 3.1), the rest for rounding the rows
-    after centring and the three terms. The rows are scaled to a largest entry near 1, so that nothing overflows.
-
-    Args:
-        rows: (n_samples, n_features).
-        order: of the rows, (n_samples,), by their label. Places are places in this order.
-        labels: of the rows as they come, (n_samples,).
-    """
-
-    def __init__(self, rows: np.ndarray, order: np.ndarray, labels: np.ndarray, dtype: type) -> None:
-        n, d = rows.shape
-        mean = rows.mean(axis=0, dtype=np.float64)
-        largest = max((rows.max(axis=0) - mean).max(), (mean - rows.min(axis=0)).max())
-        scale = 2.0 ** -max(np.frexp(largest)[1], -1000)  # of subnormal numbers the inverse overflows
-        self.rows = np.empty((n, d), dtype)
-        self.squares = np.empty(n, dtype)
-        self.block_rows = max(BLOCK_ENTRIES // n, 1)
-        for start in range(0, n, self.block_rows):
-            block = slice(start, start + self.block_rows)
-            self.rows[block] = (rows[order[block]] - mean) * scale
-            self.squares[block] = np.einsum("ij,ij->i", self.rows[block], self.rows[block], dtype=np.float64)
-        self.buffer = np.empty((min(self.block_rows, n), n), dtype)
-        self.first_alike = np.searchsorted(labels[order], labels[order], side="left")
-        self.after_alike = np.searchsorted(labels[order], labels[order], side="right")
-        precision = np.finfo(dtype)
-        self.relative_error, self.absolute_error = (d + 8) * precision.eps / 2, d * precision.tiny
-
-    def candidates(self, places: np.ndarray, k: int) -> np.ndarray:
-        """True where a row may be among the k nearest of another label, (len(places), n_samples); places ascend."""
-        nearness = np.matmul(-2 * self.rows[places], self.rows.T, out=self.buffer[: len(places)])
-        nearness += self.squares  # |xⱼ|² − 2 xᵢ·xⱼ, less by |xᵢ|² than the squared distance
-        alike, first = np.unique(self.first_alike[places], return_index=True)
-        for start, stop, row, next_row in zip(alike, self.after_alike[alike], first, [*first[1:], None], strict=True):
-            nearness[row:next_row, start:stop] = np.inf
-        bound = _kth_smallest_at_most(nearness, k)
-        own = self.squares[places]
-        reach = 2 * own + 2 * np.maximum(bound + own, 0)  # |xⱼ| ≤ |xᵢ| + |xᵢ − xⱼ| of all rows within the bound
-        bound += 2 * (self.relative_error * (own + reach) + self.absolute_error)
-        return nearness <= np.minimum(bound, np.finfo(bound.dtype).max)[:, None]
-
-
-def _kth_smallest_at_most(values: np.ndarray, k: int) -> np.ndarray:
-    """A bound from above of the kth smallest of each row: the kth smallest of the minima of groups, seldom larger.
-
-    The minimum runs through a row many times faster than a partition does.
-    """
-    n = values.shape[1]
-    per_group = max(min(16, n // (8 * k)), 1)
-    groups = values[:, : n // per_group * per_group].reshape(len(values), per_group, -1)
-    return np.partition(groups.min(axis=1), k - 1, axis=1)[:, k - 1]
 
 
 def with_copies(

@@ -38,6 +38,9 @@ class RowSample:
     Rows may carry ids: `references` (class labels), `words`, and `sentences`. Rows of one sentence share one number, a
     hash of the sentence's id, so that sentences stay or go as a whole; so do words, if there are no sentences.
 
+    Attributes:
+        device: of torch, that rows came from, and that neighbours are searched on; None for the processor.
+
     Args:
         size: most rows to keep; None keeps all of them.
         seed: of the numbers that decide which rows stay.
@@ -69,6 +72,7 @@ class RowSample:
         self._parts: list[dict[str, np.ndarray]] = []
         self._weighted = False
         self._derived: dict[str, Any] = {}
+        self.device: Any = None
 
     def update(self, rows: Any, mask: Any = None, weight: Any = None, **ids: Any) -> None:
         """Show rows (n_samples, n_features), or (batch, length, n_features) with a `mask`; see `arrays.as_rows`.
@@ -107,6 +111,7 @@ class RowSample:
         self._n_drawn += len(rows)
         self._weighted |= weight is not None
         kept = {"rows": on_host(take_rows(rows, chosen))}
+        self.device = self.device if isinstance(rows, np.ndarray) else rows.device
         self._parts.append(kept | {name: column[chosen] for name, column in part.items()})
         self._derived = {}
         if self.size is not None and sum(len(part["keys"]) for part in self._parts) >= 2 * self.size:
@@ -143,6 +148,7 @@ class RowSample:
             self._check_fits(other._parts[0])
         self._n_rows += other._n_rows
         self._weighted |= other._weighted
+        self.device = self.device or other.device
         self._parts = self._parts + other._parts
         self._threshold = min(self._threshold, other._threshold)
         self._derived = {}
@@ -178,9 +184,11 @@ class RowSample:
         """A sample of all rows `which` (indices or a mask) of this sample, with their weights and ids."""
         self._compact()
         part = {name: column[which] for name, column in self._parts[0].items()}
-        return type(self).from_state_dict(
+        subset = type(self).from_state_dict(
             dict.fromkeys(self.ARRAYS) | self.state_dict() | part | {"size": None, "n_rows": len(part["keys"])}
         )
+        subset.device = self.device
+        return subset
 
     def halves(self, n: int, seed: int = 0) -> Iterator[RowSample]:
         """n random halves of the sampled rows, without replacement; of whole sentences or words if rows have them.
@@ -286,7 +294,7 @@ class RowSample:
     def _search(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         distinct = self.without_copies()
         if distinct is self:
-            return nearest_neighbors(self.rows, k)
+            return nearest_neighbors(self.rows, k, self.device)
         n_distinct = len(distinct.rows)
         found = np.zeros((n_distinct, 0)), np.zeros((n_distinct, 0), dtype=np.int64)
         if n_distinct > 1:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
 
 
-def spanning_tree_lengths(rows: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def spanning_tree_lengths(
+    rows: np.ndarray, distances: np.ndarray, indices: np.ndarray, device: Any = None
+) -> np.ndarray:
     """Lengths of the edges of the Euclidean minimum spanning tree, ascending, (n_samples - 1,).
 
     Borůvka's rounds (1926): the shortest edge that leaves a component is an edge of the tree. The neighbours know it,
@@ -17,6 +21,7 @@ def spanning_tree_lengths(rows: np.ndarray, distances: np.ndarray, indices: np.n
     Args:
         rows: (n_samples, n_features); many equal rows make it slow.
         distances, indices: the neighbours of each row, nearest first, (n_samples, k); see `nearest_neighbors`.
+        device: see there.
     """
     n = len(rows)
     known_to = distances[:, -1].copy()  # whatever is nearer to a row than this is among its neighbours
@@ -30,7 +35,7 @@ def spanning_tree_lengths(rows: np.ndarray, distances: np.ndarray, indices: np.n
         open_rows = _open_rows(distances, indices, component, known_to)
         searched = open_rows[component[open_rows] != largest]
         if len(searched):
-            found = nearest_of_other_labels(rows, searched, 1, labels=component)
+            found = nearest_of_other_labels(rows, searched, 1, labels=component, device=device)
             distances[searched, -1], indices[searched, -1] = found[0][:, 0], found[1][:, 0]
             known_to[searched] = found[0][:, 0]
         length, target = _ways_out(distances, indices, component)

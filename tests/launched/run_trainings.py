@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from launched.process_results import live_at_most, write_results
 
-from trainer_callbacks.processes import are_connected
+from isotropy_metrics.processes import are_connected
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from trainer_callbacks.processes import rank, world_size
+from isotropy_metrics.processes import rank, world_size
 
 Parts = tuple[torch.Tensor, ...]
 
