@@ -93,6 +93,8 @@ def _gathered(error: Exception | None, value: Any) -> list[tuple[tuple[type, str
     try:
         torch.distributed.all_gather_object(gathered, own)
     except RuntimeError as lost:
+        if error is not None:
+            raise error from lost
         raise ConnectionError("another process has ended, and this one ends with it") from lost
     return gathered
 
@@ -102,7 +104,9 @@ def _raise_first(own: Exception | None, gathered: list[tuple[tuple[type, str] | 
     if not errors:
         return
     number, (kind, message) = errors[0]
-    raise own if number == rank() else kind(message)
+    if number == rank():
+        raise own
+    raise kind(message) from own
 
 
 def _kind(error: Exception) -> type:

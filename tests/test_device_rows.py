@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isotropy_metrics import MEASURES, arrays, measure, statistics_for, update_statistics
+from isotropy_metrics import MEASURES, arrays, compare, measure, merge_statistics, statistics_for, update_statistics
 from isotropy_metrics.enhancement import (
     AllButTheTop,
     Centering,
@@ -22,6 +22,7 @@ from isotropy_metrics.statistics import (
     Buckets,
     ClassMoments,
     Moments,
+    PairSample,
     RowSample,
     RowStatistics,
     TwoMoments,
@@ -30,7 +31,9 @@ from isotropy_metrics.statistics import (
     device_products,
     nearest_neighbors,
 )
-from isotropy_metrics.statistics.device_sums import device_sums, full_precision
+from isotropy_metrics.statistics.device_sums import device_sums
+from isotropy_metrics.statistics.distributed import merge_processes
+from isotropy_metrics.statistics.full_precision import full_precision
 
 torch = pytest.importorskip("torch")
 
@@ -239,6 +242,8 @@ def test_they_are_enhanced_where_they_are(device, monkeypatch, enhancement, dtyp
     assert np.abs(enhanced.cpu().numpy() - expected).max() < tolerance * np.abs(expected).max()
     with pytest.raises(ValueError, match="these rows have 5 features, the fitting rows had 12"):
         enhancement.transform(rows[:, :5].to(device))
+    with pytest.raises(ValueError, match="there is no row to enhance"):
+        enhancement.transform(rows[:0].to(device))
     rows[4321, 3] = torch.nan
     with pytest.raises(ValueError, match="row 4321 of the embeddings holds nan"):
         enhancement.transform(rows.to(device))
@@ -260,6 +265,22 @@ def test_neighbours_of_a_sample_are_searched_where_its_rows_came_from(device, mo
     assert searched and {each.partition(":")[0] for each in searched} == {device}
     assert str(sample.subset(np.arange(10)).device).startswith(device)
     assert str(rest.merge(sample).device).startswith(device) and plain.device is None
+    assert merge_processes(sample).device == merge_statistics([[sample]])[0].device == sample.device
+
+
+def test_pairs_are_chosen_where_they_are(device):
+    rows = torch.tensor(CLOUD, device=device)
+    both, mixed, plain = PairSample(1100), PairSample(1100), PairSample(1100)
+    plain.update(CLOUD, np.tanh(CLOUD))
+    both.update(rows, rows.tanh())
+    arrays.on_host(rows)
+    mixed.update(rows, np.tanh(CLOUD))
+    for pairs in (both, mixed):
+        assert np.array_equal(pairs.first, plain.first) and np.allclose(pairs.second, plain.second, rtol=1e-14)
+    assert str(both.spaces[0].device).startswith(device) and str(both.shuffled().device).startswith(device)
+    assert mixed.device is None
+    expected = compare(plain, ["neighborhood_overlap", "linear_cka"])
+    assert compare(both, ["neighborhood_overlap", "linear_cka"]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_rows_that_require_gradients_and_no_rows(device):
@@ -267,6 +288,21 @@ def test_rows_that_require_gradients_and_no_rows(device):
     moments.update(torch.tensor(CLOUD, device=device, requires_grad=True))
     moments.update(torch.empty((0, 12), device=device))
     assert moments.n_rows == len(CLOUD) and moments.mean is not None
+
+
+def test_the_last_thread_to_leave_gives_the_chosen_precision_back():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        first, second = full_precision(torch.device("cpu")), full_precision(torch.device("cpu"))
+        first.__enter__(), second.__enter__()
+        first.__exit__(None, None, None)
+        assert matmul.fp32_precision == "ieee"
+        second.__exit__(None, None, None)
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
 
 
 def test_products_have_all_their_digits_whatever_training_has_chosen():

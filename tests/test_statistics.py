@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isotropy_metrics import MEASURES, statistics_for
-from isotropy_metrics.statistics import Moments, RowSample, UnitSums
+from isotropy_metrics.statistics import Moments, RowSample, UnitMoments, UnitSums
 from isotropy_metrics.statistics.moments import block_rows_of
 
 CHUNK = 1024
@@ -298,6 +298,10 @@ def test_statistics_that_another_includes_are_not_kept_beside_it():
     kinds = [[type(each) for each in statistics_for(chosen)] for chosen in ([cosine], [cosine, isoscore])]
     assert kinds == [[UnitSums], [Moments]]
     assert [type(each) for each in statistics_for([cosine], also=(RowSample, Moments))] == [RowSample, Moments]
+    directions = statistics_for([cosine, MEASURES["bures_isotropy"]])
+    assert [type(each) for each in directions] == [UnitMoments]
+    directions[0].update(cloud(500))
+    assert cosine(directions)[cosine.name] == pytest.approx(cosine(cloud(500))[cosine.name], rel=1e-9)
     (buckets,) = statistics_for([cosine, isoscore], interval=True)
     assert buckets.kind is Moments
     with pytest.raises(TypeError, match="isoscore needs Moments, got UnitSums"):
@@ -419,6 +423,36 @@ def test_of_one_large_batch_only_the_chosen_rows_are_copied():
     tracemalloc.stop()
     assert peak < rows.nbytes / 4
     np.testing.assert_array_equal(sample.rows, in_parts.rows)
+    assert sample.state_dict()["threshold"] == in_parts.state_dict()["threshold"] < 1
+
+
+@pytest.mark.parametrize("weight", [1e20, 1e-25])
+def test_weights_beyond_the_squares_of_float32(weight):
+    rows = cloud(100)
+    single, double = UnitSums(), UnitSums()
+    single.update(rows.astype(np.float32), weight=np.full(100, weight))
+    double.update(rows, weight=np.full(100, weight))
+    np.testing.assert_allclose(single.unit_square_sum, double.unit_square_sum, rtol=1e-6)
+    np.testing.assert_allclose(single.unit_sum, double.unit_sum, rtol=1e-6)
+
+
+def test_a_part_far_away_is_shifted_and_no_more_than_a_block_is_copied():
+    rows = cloud(140_000, d=32, dtype=np.float32)
+    rows[70_000:] += 1000
+    moments = Moments(block_values=32 * 1000)
+    tracemalloc.start()
+    moments.update(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 4
+    np.testing.assert_allclose(moments.mean, rows.mean(axis=0, dtype=np.float64), rtol=1e-9)
+
+
+def test_merging_into_empty_sums_shares_nothing():
+    full, empty = UnitSums(), UnitSums()
+    full.update(cloud(10))
+    empty.merge(full).unit_sum[:] = 0
+    assert full.unit_sum.any()
 
 
 def in_parts(seed):

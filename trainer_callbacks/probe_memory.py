@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 SINGLE, DOUBLE = 4, 8
 
 
-def projected_memory(probe: Probe, measures: Sequence[Measure], *, n_layers: int, width: int, sampled: int) -> int:
+def projected_memory(
+    probe: Probe, measures: Sequence[Measure], *, n_layers: int, width: int, sampled: int, also: Sequence[type] = ()
+) -> int:
     """Bytes that a reading takes at its peak, as far as they do not depend on the model's own workspace.
 
     Args:
         n_layers: that are measured.
         width: features of a hidden state.
         sampled: rows of each layer that are sampled for comparisons, 0 for none.
+        also: kinds of statistics that are kept besides.
     """
-    statistics = statistics_for(measures)
+    statistics = statistics_for(measures, also=also)
     samples = [each for each in statistics if isinstance(each, RowSample)]
     n_moments = sum(not isinstance(each, RowSample) and type(each) is not UnitSums for each in statistics)
     block = block_rows_of(width) * width * SINGLE

@@ -263,6 +263,7 @@ class SpaceWatch:
                 n_layers=n_layers,
                 width=width,
                 sampled=self.sample_size * bool(self.comparisons),
+                also=self.also,
             )
             sentence = (
                 f"the probe{' ' + name if name else ''} takes about {n_bytes / 2**30:.1f} GiB: {n_layers} layers of "

@@ -14,7 +14,7 @@ from isotropy_metrics.arrays import as_rows, lies_on_device, squared_norms
 from isotropy_metrics.enhancement._carried import Carried
 from isotropy_metrics.enhancement._fitting_rows import check_fitting_rows, warn_if_far_off, warn_of_forgetting
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
-from isotropy_metrics.statistics.device_sums import full_precision
+from isotropy_metrics.statistics.full_precision import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +104,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def transform(self, X: Any) -> np.ndarray | torch.Tensor:
         """The enhanced rows (n_samples, n_features), float32 for rows of single or half precision, else float64.
 
-        An array; of rows on a GPU a tensor there.
+        An array; of rows on a GPU a tensor there, which steps of scikit-learn do not take: after them in a `Pipeline`
+        pass `X.cpu()`, or use `as_torch(pipeline)`.
 
         Raises:
             NotFittedError: not fitted yet.
@@ -126,6 +127,8 @@ class Enhancement(Carried, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         rows, _ = as_rows(X, on_device=True)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(f"these rows have {rows.shape[1]} features, the fitting rows had {self.n_features_in_}")
+        if not len(rows):
+            raise ValueError("there is no row to enhance")
         squared_norms(rows)  # finds what is not finite
         self._settle()
         module = self.as_torch(rows.dtype).to(rows.device)

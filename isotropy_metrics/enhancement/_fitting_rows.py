@@ -10,6 +10,7 @@ import numpy as np
 
 from isotropy_metrics.arrays import on_host
 from isotropy_metrics.statistics import RowSample, RowStatistics
+from isotropy_metrics.statistics.side_by_side import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +109,7 @@ def ordered_share(sample: RowSample) -> float:
     return float((between - (N_PARTS - 1) * within) / (total + within))
 
 
+@one_thread()
 def few_clusters(sample: RowSample) -> int | None:
     """The number of tight clusters that the rows form, if at most the largest of FEW_CLUSTERS; None if they do not.
 
@@ -131,6 +133,8 @@ def few_clusters(sample: RowSample) -> int | None:
     k_means = partial(KMeans, n_init=2, random_state=0)
     most_of_theirs = len(gaussian) * gaussian.var(axis=0).sum()  # in one cluster; k of them leave less
     with threadpool_limits(1, user_api="openmp"):  # threads wait for each other longer than so little work takes
+        if k_means(max(FEW_CLUSTERS)).fit(scores).inertia_ >= CLUSTERED_SHARE * most_of_theirs:
+            return None  # as fewer clusters leave more
         for k in FEW_CLUSTERS:
             ours = k_means(k).fit(scores)
             if ours.inertia_ >= CLUSTERED_SHARE * most_of_theirs:

@@ -100,7 +100,7 @@ def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
     for part in parts:
         part = list(part)
         if merged is None:
-            merged = [type(each).from_state_dict(each.state_dict()) for each in part]
+            merged = [copied(each) for each in part]
             continue
         if len(part) != len(merged):
             raise ValueError(f"a part has {len(part)} statistics, the first has {len(merged)}: they are no like parts")
@@ -109,6 +109,14 @@ def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
     if merged is None:
         raise ValueError("there are no parts to merge")
     return merged
+
+
+def copied(statistic: Statistic) -> Statistic:
+    """One that shares nothing with it, but the device that its rows came from."""
+    copy = type(statistic).from_state_dict(statistic.state_dict())
+    if isinstance(statistic, RowSample):
+        copy.device = statistic.device
+    return copy
 
 
 def as_statistics(embeddings: Any, mask: Any, weight: Any, ids: dict[str, Any]) -> list[Statistic] | None:

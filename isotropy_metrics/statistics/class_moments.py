@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
-from isotropy_metrics.statistics.device_sums import full_precision
+from isotropy_metrics.statistics.full_precision import full_precision
 
 if TYPE_CHECKING:
     import torch
 
 BLOCK_ROWS = 4096
 
-LEAST_SINGLE, MOST_SINGLE = 1e-15, 1e15
+LEAST_DEVIATION, MOST_DEVIATION = 1e-15, 1e15
 """Deviations whose squares neither vanish nor overflow in float32."""
 
 _NUMBERS = ("n_rows", "weight_square_sum")
@@ -189,13 +189,16 @@ class ClassMoments:
         residual = (rows - means[which]) * np.sqrt(weight)[:, None]
         if rows.dtype == np.float32:
             largest = np.abs(residual).max(initial=0.0)
-            if largest < MOST_SINGLE and (largest > LEAST_SINGLE or largest == 0):
+            if largest < MOST_DEVIATION and (largest > LEAST_DEVIATION or largest == 0):
                 residual = residual.astype(np.float32)
         scatter = (residual.T @ residual).astype(np.float64)
         self._join(classes, masses, n_rows.astype(np.float64), means, scatter)
 
     def _square_on_device(self, parts: tuple[torch.Tensor, ...], labels: np.ndarray, weight: np.ndarray) -> None:
-        """`_square` of rows on a device: class means and the scatter come to the host, rows do not."""
+        """`_square` of rows on a device: class means and the scatter come to the host, rows do not.
+
+        A GPU adds the rows of a class in no fixed order: the last digits may differ from run to run.
+        """
         import torch
 
         classes, which, n_rows = np.unique(labels, return_inverse=True, return_counts=True)
@@ -209,7 +212,7 @@ class ClassMoments:
                 means += torch.zeros_like(means).index_add_(0, which, (rows - means[which]) * w) / m
             residual = (rows - means[which]) * w.sqrt()
             largest = float(residual.abs().max())
-            if dtype == torch.float32 and (LEAST_SINGLE < largest < MOST_SINGLE or largest == 0):
+            if dtype == torch.float32 and (LEAST_DEVIATION < largest < MOST_DEVIATION or largest == 0):
                 residual = residual.float()
             scatter = (residual.T @ residual).double().cpu().numpy()
         self._join(classes, masses, n_rows.astype(np.float64), means.cpu().numpy(), scatter)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.statistics.device_sums import full_precision
+from isotropy_metrics.statistics.full_precision import full_precision
 from isotropy_metrics.statistics.products import centre_and_scale, rounding_errors
 
 BLOCK_ENTRIES = 50_000_000

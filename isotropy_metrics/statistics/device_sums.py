@@ -1,14 +1,13 @@
-"""Device sums: what `Moments` needs of rows that lie on a GPU, formed there: the rows never come to the host."""
+"""Device sums: what `UnitSums` and `Moments` need of rows on a GPU, formed there: no row comes to the host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotropy_metrics.statistics.full_precision import full_precision
 from isotropy_metrics.statistics.linear_sums import SCALARS, LinearSums
 
 if TYPE_CHECKING:
@@ -25,14 +24,13 @@ class DeviceSums:
         linear: of each block.
         shift: (n_blocks, n_features), the mean of each block in the precision of its rows.
         square_range: largest squared length of a row, and smallest of one that is not zero; inf or NaN if a row is.
-        gram: Σ w (x − shift)(x − shift)ᵀ over all blocks, (n_features, n_features) in float64, on the device; zeros
-            without one.
+        gram: Σ w (x − shift)(x − shift)ᵀ over all blocks, (n_features, n_features) in float64, on the device; or None.
     """
 
     linear: list[LinearSums]
     shift: np.ndarray
     square_range: tuple[float, float]
-    gram: torch.Tensor
+    gram: torch.Tensor | None
 
 
 def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int, with_gram: bool = True) -> DeviceSums:
@@ -43,7 +41,7 @@ def device_sums(rows: torch.Tensor, weight: np.ndarray | None, block_rows: int, 
     """
     import torch
 
-    gram = torch.zeros((rows.shape[1],) * 2, dtype=torch.float64, device=rows.device)
+    gram = torch.zeros((rows.shape[1],) * 2, dtype=torch.float64, device=rows.device) if with_gram else None
     messages = []
     with torch.no_grad(), full_precision(rows.device):
         for start in range(0, len(rows), block_rows):
@@ -95,19 +93,3 @@ def _sums_of_block(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torc
     )
     message = torch.cat([torch.stack([each.double() for each in scalars]), *(each.double() for each in linear)])
     return message, shifted
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """float32 products with all their digits: no TF32 and no autocast, whatever is chosen for training."""
-    import torch
-
-    matmul = torch.backends.cuda.matmul
-    setting, full = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
-    chosen = getattr(matmul, setting)
-    setattr(matmul, setting, full)
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        setattr(matmul, setting, chosen)

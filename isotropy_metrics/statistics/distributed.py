@@ -33,11 +33,18 @@ def merge_processes(statistic: Any) -> Any:
     """
     if hasattr(statistic, "parts"):
         return statistic.of(*map(merge_processes, statistic.parts))
-    kind, own = type(statistic), statistic.state_dict()
-    if not are_connected():
-        return kind.from_state_dict(own)
+    merged = _merged(type(statistic), statistic) if are_connected() else None
+    merged = type(statistic).from_state_dict(statistic.state_dict()) if merged is None else merged
+    if hasattr(statistic, "device"):
+        merged.device = statistic.device
+    return merged
+
+
+def _merged(kind: type, statistic: Any) -> Any:
+    """From the states of all processes; None if none of them has seen a row."""
     import torch
 
+    own = statistic.state_dict()
     nccl = torch.distributed.get_backend() == "nccl"
     device = torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
     numbers = [name for name in own if name not in (*_ARGUMENTS, *kind.ARRAYS)]
@@ -58,7 +65,7 @@ def merge_processes(statistic: Any) -> Any:
             merged = part if merged is None else merged.merge(part)
         except ValueError as error:  # on all processes alike
             raise ValueError(f"processes saw different rows: {error}") from error
-    return kind.from_state_dict(own) if merged is None else merged
+    return merged
 
 
 def _headers(statistic: Any, own: dict[str, Any], device: torch.device) -> list[list[int]]:

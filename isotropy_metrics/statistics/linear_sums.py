@@ -14,6 +14,9 @@ CHUNK_ROWS = 512
 LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
 """Squared lengths of rows whose products neither vanish nor overflow in float32."""
 
+MOST_OVER_NORM = 1e17
+"""Weights over lengths whose squares do not either."""
+
 SCALARS = (
     "n_rows",
     "n_zero_rows",
@@ -55,7 +58,7 @@ def linear_sums(
     shift: np.ndarray | None = None,
     out: np.ndarray | None = None,
 ) -> LinearSums:
-    """The sums of these rows (n_samples, n_features); they leave rows − shift in `out`, if it is given.
+    """The sums of these rows (n_samples, n_features); rows − shift are left in `out`, if it is given.
 
     Args:
         first_row: the number that the first of these rows has for the user, for errors.
@@ -65,26 +68,26 @@ def linear_sums(
         Float32RangeError: the rows must come in float64.
     """
     unit_sum, unit_square_sum, shifted_sum = np.zeros((3, rows.shape[1]))
-    norms = np.empty(len(rows))
+    norms, over_norm = np.empty(len(rows)), np.zeros(len(rows))
     squares = np.empty((min(len(rows), CHUNK_ROWS), rows.shape[1]), rows.dtype)
     weight = np.ones(len(rows)) if weight is None else weight
     out = rows if out is None else out
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = slice(start, start + CHUNK_ROWS)
-        x = rows[chunk]
-        if shift is None and out is not rows:
-            np.copyto(out[chunk], x)
-            x = out[chunk]
-        squared = squares[: len(x)]
-        norms[chunk] = squared_norms(x, start + first_row, squared)
-        if _needs_float64(x, norms[chunk]):
-            raise Float32RangeError
-        if shift is not None:
-            np.subtract(x, shift, out=out[chunk])
-        over_norm = np.divide(weight[chunk], np.sqrt(norms[chunk]), out=np.zeros(len(x)), where=norms[chunk] > 0)
-        unit_sum += over_norm.astype(x.dtype) @ x
-        unit_square_sum += (over_norm**2).astype(x.dtype) @ squared
-        shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
+    with np.errstate(all="ignore"):  # what leaves the range is found below
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            x = rows[chunk]
+            if shift is None and out is not rows:
+                np.copyto(out[chunk], x)
+                x = out[chunk]
+            squared = np.multiply(x, x, out=squares[: len(x)])
+            norms[chunk] = np.einsum("ij->i", squared)
+            if shift is not None:
+                np.subtract(x, shift, out=out[chunk])
+            np.divide(weight[chunk], np.sqrt(norms[chunk]), out=over_norm[chunk], where=norms[chunk] > 0)
+            unit_sum += over_norm[chunk].astype(x.dtype) @ x
+            unit_square_sum += (over_norm[chunk] ** 2).astype(x.dtype) @ squared
+            shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
+    _check_range(rows, norms, over_norm, first_row)
     counted = weight[norms > 0]
     n_rows = (len(rows), len(rows) - len(counted), len(rows) if rows.dtype == np.float32 else 0)
     weights = (weight.sum(), weight @ weight, counted.sum(), counted @ counted)
@@ -92,7 +95,13 @@ def linear_sums(
     return LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
 
 
-def _needs_float64(rows: np.ndarray, norms: np.ndarray) -> bool:
-    """Whether float32 products of these rows would overflow or vanish."""
-    is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
-    return rows.dtype == np.float32 and bool(is_out.any())
+def _check_range(rows: np.ndarray, norms: np.ndarray, over_norm: np.ndarray, first_row: int) -> None:
+    """Raise what `linear_sums` raises; rows and weights of usual size are known by their norms alone."""
+    is_usual = (norms > LEAST_SINGLE) & (norms < MOST_SINGLE)
+    if not is_usual.all():
+        norms = squared_norms(rows, first_row)
+    if rows.dtype == np.float32:
+        is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
+        is_out |= (over_norm > MOST_OVER_NORM) | ((over_norm < 1 / MOST_OVER_NORM) & (over_norm > 0))
+        if is_out.any():
+            raise Float32RangeError

@@ -193,12 +193,10 @@ class Moments(UnitSums):
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
-        is_direct = weight is None and _first_shift(rows[:FIRST_ROWS]) is None
-        block_rows = DIRECT_ROWS if is_direct else block_rows_of(rows.shape[1], self._block_values)
         with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
-            n_blocks = -(-len(rows) // (block_rows * n_workers)) * n_workers  # of equal size, so many at a time
-            bounds = np.linspace(0, len(rows), n_blocks + 1).astype(int)
-            blocks = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if start < stop]
+            blocks = _equal_blocks(len(rows), DIRECT_ROWS, n_workers)
+            if weight is not None or any(_first_shift(rows[block]) is not None for block in blocks):
+                blocks = _equal_blocks(len(rows), block_rows_of(rows.shape[1], self._block_values), n_workers)
             spaces = [_Workspace() for _ in range(n_workers)]
             for first in range(0, len(blocks), n_workers):
                 together = blocks[first : first + n_workers]
@@ -337,6 +335,13 @@ def _scatter_of(
         residual, shift = residual - step, shift + step
         gram = _gram(shifted, weight, step, block_rows_of(shifted.shape[1]))
     return _BlockScatter(mass, residual, shift + residual, gram)
+
+
+def _equal_blocks(n_rows: int, most: int, at_once: int) -> list[slice]:
+    """At most so many rows each, and so many blocks that as many are left for every turn of `at_once`."""
+    n_blocks = -(-n_rows // (most * at_once)) * at_once
+    bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int)
+    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if start < stop]
 
 
 def block_rows_of(n_features: int, block_values: int = BLOCK_VALUES) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isotropy_metrics.arrays import as_rows_and_ids, squared_norms
+from isotropy_metrics.arrays import as_rows_and_ids, on_host, squared_norms
 from isotropy_metrics.statistics.row_sample import DEFAULT_SIZE, RowSample
 
 
@@ -40,7 +40,7 @@ class PairSample(RowSample):
         both = []
         for name, space in (("embeddings1", first), ("embeddings2", second)):
             with naming(name):
-                rows, own_weight, ids = as_rows_and_ids(space, mask, weight, sentences=sentences)
+                rows, own_weight, ids = as_rows_and_ids(space, mask, weight, on_device=True, sentences=sentences)
                 squared_norms(rows)
                 both.append(rows)
         n_rows = tuple(map(len, both))
@@ -51,7 +51,7 @@ class PairSample(RowSample):
         if not n_rows[0]:
             return
         self._check_widths(*(rows.shape[1] for rows in both))
-        super().update(np.concatenate(both, axis=1), weight=own_weight, **ids)
+        super().update(_beside(*both), weight=own_weight, **ids)
         self._n_features_first = both[0].shape[1]
 
     def merge(self, other: PairSample) -> PairSample:
@@ -100,6 +100,7 @@ class PairSample(RowSample):
             samples = RowSample(size=None), RowSample(size=None)
             for sample, rows in zip(samples, (self.first, self.second), strict=True):
                 sample.update(rows, weight=self.weight)
+                sample.device = self.device
             self._derived["spaces"] = samples
         return self._derived["spaces"]
 
@@ -112,12 +113,22 @@ class PairSample(RowSample):
         shuffled = PairSample(size=None)
         weight = None if self.weight is None else self.weight * self.weight[order]
         shuffled.update(self.first, self.second[order], weight=weight)
+        shuffled.device = self.device
         return shuffled
 
     def _check_widths(self, *widths: int) -> None:
         for name, width, before in zip(("embeddings1", "embeddings2"), widths, self.widths, strict=True):
             if before not in (None, width):
                 raise ValueError(f"{name}: these rows have {width} features, the rows so far had {before}")
+
+
+def _beside(first: Any, second: Any) -> Any:
+    """Rows (n_samples, n_features_first + n_features_second), on the device if both spaces lie there."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray) or first.device != second.device:
+        return np.concatenate([on_host(first), on_host(second)], axis=1)
+    import torch
+
+    return torch.cat([first, second], dim=1)
 
 
 @contextmanager

@@ -38,15 +38,16 @@ class RowSample:
     Rows may carry ids: `references` (class labels), `words`, and `sentences`. Rows of one sentence share one number, a
     hash of the sentence's id, so that sentences stay or go as a whole; so do words, if there are no sentences.
 
-    Attributes:
-        device: of torch, that rows came from, and that neighbours are searched on; None for the processor.
-
     Args:
         size: most rows to keep; None keeps all of them.
         seed: of the numbers that decide which rows stay.
         stream: tells apart the parts of one whole that will be merged (shards, ranks), so that each draws numbers of
             its own; parts of one stream would keep the same positions, but for rows that they `skip`. Ids of sentences
             must differ between streams.
+
+    Attributes:
+        device: of torch, that rows came from, and that neighbours are searched on; None for the processor. A state
+            does not hold it, as it may be restored on another machine.
 
     Example:
         >>> import numpy as np
@@ -106,7 +107,8 @@ class RowSample:
         part = {"keys": drawn if group is None else hashed(group, self.seed), **part}
         chosen = np.flatnonzero(part["keys"] < self._threshold)
         if group is None and self.size is not None and len(chosen) > self.size:  # the others need not be copied
-            chosen = chosen[drawn[chosen] <= np.partition(drawn[chosen], self.size - 1)[self.size - 1]]
+            self._threshold = np.partition(drawn[chosen], self.size - 1)[self.size - 1]
+            chosen = chosen[drawn[chosen] <= self._threshold]
         self._n_rows += len(rows)
         self._n_drawn += len(rows)
         self._weighted |= weight is not None

@@ -41,6 +41,22 @@ def side_by_side(most: int) -> Iterator[tuple[Map, int]]:
         _in_use.release()
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small products in here wake no threads of BLAS: those spin for 0.1 s, on a core of what comes next.
+
+    It does nothing where another thread is in here, or in `side_by_side`.
+    """
+    if not _in_use.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _in_use.release()
+
+
 @lru_cache
 def _blas() -> Any:
     """The libraries of BLAS that numpy and scipy have loaded."""

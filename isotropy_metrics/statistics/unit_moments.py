@@ -13,6 +13,8 @@ from isotropy_metrics.statistics.moments import Moments, block_rows_of
 class UnitMoments(Moments):
     """`Moments` of x̂ = x / ‖x‖ in place of x: mean direction, and scatter of the directions. Zero rows stay zero.
 
+    They have the directions of the rows, so that they, too, serve in place of `UnitSums`.
+
     Example:
         >>> moments = UnitMoments()
         >>> moments.update([[2.0, 0.0], [0.0, 5.0]])

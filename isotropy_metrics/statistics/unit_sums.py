@@ -173,9 +173,10 @@ class UnitSums:
     def _add_linear(self, sums: LinearSums) -> None:
         for name, value in sums.scalars.items():
             self._scalars[name] += value
-        self._unit_sum = sums.unit_sum if self._unit_sum is None else self._unit_sum + sums.unit_sum
-        squares = self._unit_square_sum
-        self._unit_square_sum = sums.unit_square_sum if squares is None else squares + sums.unit_square_sum
+        if self._unit_sum is None:
+            self._unit_sum, self._unit_square_sum = np.zeros((2, len(sums.unit_sum)))
+        self._unit_sum = self._unit_sum + sums.unit_sum
+        self._unit_square_sum = self._unit_square_sum + sums.unit_square_sum
 
     def _join(self, other: Self) -> None:
         if other.n_features is not None:
