@@ -17,10 +17,11 @@ INTRODUCTION = """\
 # Benchmarks
 
 Every task beside a floor, what nobody can do without, and beside its peers: in one process, on the same float32 rows,
-in a new random order every round. Time is the median over rounds; × is the median over rounds of (time / time of the
-floor in the same round), with the smallest and the largest; "processor ×" is the same of processor time, of all
-threads. Memory is what a call adds to the peak of a fresh process that holds its inputs. Figures of one machine:
-`{command}` writes this file and `results.json`, which has every round.
+in a new random order every round, with a pause before each call in which the threads of the one before fall asleep.
+Time is the median over rounds; × is the median over rounds of (time / time of the floor in the same round), with the
+smallest and the largest; "processor ×" is the same of processor time, of all threads. Memory is what a call adds to
+the peak of a fresh process that holds its inputs. Figures of one machine: `{command}` writes this file and
+`results.json`, which has every round.
 """
 
 

@@ -144,6 +144,11 @@ def test_every_size_is_shown(monkeypatch):
     assert "\n10 × 2:" not in text and "\n20 × 3:" not in text
 
 
+def test_the_tables_are_those_of_the_record():
+    record = json.loads((ROOT / "benchmarks" / JSON).read_text(encoding="utf-8"))
+    assert (ROOT / "benchmarks" / MARKDOWN).read_text(encoding="utf-8") == markdown(record) + "\n"
+
+
 def test_how_it_grows_is_told_along_one_axis_alone(monkeypatch):
     monkeypatch.setattr(contest.Task, "_measure_memory", lambda *of_size: None)
     record = task_of(sizes=(SMALL, LARGE, Size(10, 3), Size(20, 3))).run(tell=lambda text: None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isotropy_metrics import COMPARISONS, MEASURES, compare, measure
+from isotropy_metrics import COMPARISONS, MEASURES, compare, measure, processes
 from isotropy_metrics.enhancement import Whitening
 from isotropy_metrics.measures._statistics import statistics_for, update_statistics
 from isotropy_metrics.statistics import Buckets, Moments, PairSample, RowSample, RowStatistics, TwoMoments
@@ -108,3 +108,41 @@ def test_without_processes_it_is_a_copy():
     buckets = Buckets(Moments, seed=3)
     buckets.update(X)
     assert merge_processes(buckets).n_rows == 900
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """What `all_gather_object` does on the second of two processes is set by the test."""
+
+    def gather_with(exchange):
+        monkeypatch.setattr(torch.distributed, "all_gather_object", exchange)
+
+    for name, value in {"are_connected": True, "world_size": 2, "rank": 1}.items():
+        monkeypatch.setattr(processes, name, lambda value=value: value)
+    return gather_with
+
+
+def lose_the_connection(gathered, own):
+    raise RuntimeError("connection closed by peer")
+
+
+def let_the_first_fail(gathered, own):
+    gathered[:] = [((ValueError, "said the first"), None), own]
+
+
+def test_an_error_of_its_own_is_not_lost_with_the_connection(second_of_two):
+    second_of_two(lose_the_connection)
+    with pytest.raises(ConnectionError, match="another process has ended"), processes.raised_together():
+        pass
+    with pytest.raises(IndexError, match="its own"), processes.raised_together():
+        raise IndexError("its own")
+    with pytest.raises(IndexError, match="its own"):
+        processes.raise_together(IndexError("its own"))
+
+
+def test_the_error_of_the_first_is_raised_by_all_and_from_what_else_went_wrong(second_of_two):
+    second_of_two(let_the_first_fail)
+    for error in (None, IndexError("its own")):
+        with pytest.raises(ValueError, match="said the first") as caught:
+            processes.raise_together(error)
+        assert caught.value.__cause__ is error

@@ -17,6 +17,7 @@ from test_gathered_files import assert_equal_states, kinds
 
 from isotropy_metrics import find_measures, measure, merge_statistics, statistics_for, update_statistics
 from isotropy_metrics.embedding_files import measure_files
+from isotropy_metrics.embedding_files.arrow_columns import vectors
 from isotropy_metrics.statistics import Moments, RowSample
 
 TESTS = Path(__file__).parent
@@ -124,3 +125,8 @@ def test_a_run_with_a_killed_worker_finishes_with_the_same_values(engine, tmp_pa
             assert found["uniformity"] == pytest.approx(undisturbed["uniformity"], rel=1e-9)  # of the same rows
             assert found["uniformity"] == pytest.approx(whole.pop("uniformity"), rel=0.02)  # of others
             assert {name: found[name] for name in whole} == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_column_of_single_numbers_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="score holds double, one list of numbers per row is needed"):
+        vectors(pa.array([1.0, 2.0]), "score", 0, None)

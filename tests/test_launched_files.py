@@ -407,3 +407,12 @@ def test_processes_that_were_given_different_files_are_refused(tmp_path, monkeyp
     monkeypatch.setattr(gathered_files, "of_all", lambda compute: [compute(), [("b.npy", N, D)]])
     with pytest.raises(ValueError, match="the processes have different files"):
         measure_files([tmp_path / "a.npy"], "isoscore")
+
+
+def test_half_of_what_a_launcher_tells_is_a_sentence(tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "a.npy", X)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1234"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    assert main(["measure", str(tmp_path / "a.npy")]) == 2
+    assert "MASTER_ADDR not where they meet: start them with torchrun" in capsys.readouterr().err

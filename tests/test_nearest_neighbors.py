@@ -11,7 +11,7 @@ from references.rows import distances_of, tree_lengths
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch.cuda import is_available as cuda_is_available
 
-from isotropy_metrics.statistics import device_products, products
+from isotropy_metrics.statistics import component_edges, device_products, products, spanning_tree
 from isotropy_metrics.statistics import nearest_neighbors as module
 from isotropy_metrics.statistics.nearest_neighbors import nearest_neighbors, nearest_of_other_labels
 from isotropy_metrics.statistics.spanning_tree import spanning_tree_lengths
@@ -156,10 +156,54 @@ def test_the_spanning_tree_is_scipys(cloud):
     np.testing.assert_allclose(lengths, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("n_clusters", "scale"), [(2, 1), (40, 1), (40, 1e-30), (40, 1e30)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("entries", [3000, 5_000_000])
+def test_clusters_of_equal_size_are_joined_by_half_of_all_products(monkeypatch, n_clusters, scale, dtype, entries):
+    joined = []
+
+    def noted(rows, component):
+        joined.append(component_edges.component_edges(rows, component))
+        return joined[-1]
+
+    monkeypatch.setattr(spanning_tree, "component_edges", noted)
+    monkeypatch.setattr(products, "BLOCK_ENTRIES", entries)
+    centres = gaussian(n_clusters, 30 * np.ones(40))
+    rows = scale * (np.repeat(centres, 1200 // n_clusters, axis=0) + gaussian(1200, np.ones(40), seed=1))
+    rows = shuffled(rows).astype(dtype)
+    lengths = spanning_tree_lengths(rows, *nearest_neighbors(rows, 5))
+    np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13)
+    ((first, second, length),) = joined
+    assert n_clusters - 1 <= len(first) <= 4 * n_clusters
+    of_pair = np.linalg.norm((rows[first].astype(float) - rows[second]) / scale, axis=1)
+    np.testing.assert_allclose(length / scale, of_pair, rtol=1e-13)
+
+
+def test_clusters_that_single_precision_cannot_tell_apart_are_searched_row_by_row(monkeypatch):
+    joined = []
+
+    def noted(rows, component):
+        joined.append(component_edges.component_edges(rows, component))
+        return joined[-1]
+
+    monkeypatch.setattr(spanning_tree, "component_edges", noted)
+    centres = np.concatenate([gaussian(20, 1e-3 * np.ones(40)), [1e6 * np.ones(40)]])
+    rows = shuffled(np.repeat(centres, 30, axis=0) + gaussian(630, 1e-5 * np.ones(40), seed=1))
+    lengths = spanning_tree_lengths(rows, *nearest_neighbors(rows, 5))
+    np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13)
+    assert joined == [None]
+
+
+@pytest.mark.parametrize("n", [9, 127, 143, 200])
+@pytest.mark.parametrize("k", [1, 2, 8])
+def test_neighbours_are_found_whatever_is_left_of_the_groups(n, k):
+    rows = gaussian(n, np.ones(3))
+    expected = np.argsort(distances_of(rows), axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(nearest_neighbors(rows, k)[1], expected)
+
+
 def test_clusters_are_joined_by_products_of_all_but_the_largest(monkeypatch):
     """100 rows in a small cluster and 400 in a large one: no neighbour tells the edge between them."""
-    from isotropy_metrics.statistics import spanning_tree
-
     searched = []
 
     def counted(rows, which, k, labels, device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
@@ -27,6 +28,11 @@ def as_one(run: Callable[[], int]) -> int:
 
     They end together: a launcher ends all processes when one has failed, and the main one has to say why before.
     """
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        what = f"RANK and WORLD_SIZE tell of several processes, {' and '.join(missing)} not where they meet"
+        print(f"isotropy-metrics: {what}: start them with torchrun, or unset RANK for one process", file=sys.stderr)
+        return 2
     with _heard_as_one(), connected():
         code = run()
         if code != INTERRUPTED:  # then the others may be waiting for something else

@@ -44,6 +44,8 @@ def vectors(column: pa.Array, name: str, first_row: int, n_features: int | None)
         column = column.storage
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _from_json(column, name, first_row)
+    if not is_vector(column.type):
+        raise ValueError(f"{name} holds {column.type}, one list of numbers per row is needed")
     _check_complete(column, name, first_row)
     if not len(column):
         return np.empty((0, n_features or 0))

@@ -47,38 +47,54 @@ class Products:
 
         Returns:
             which of `places` have at most so many candidates, (len(places),); how many each of those has; and for
-            every candidate which of those it is one of, and its own place.
+            every candidate, in no order, which of those it is one of, and its own place.
         """
         nearness = np.matmul(-2 * self.rows[places], self.rows.T, out=self.buffer[: len(places)])
         nearness += self.squares  # |xⱼ|² − 2 xᵢ·xⱼ, less by |xᵢ|² than the squared distance
         alike, first = np.unique(self.first_alike[places], return_index=True)
         for start, stop, row, next_row in zip(alike, self.after_alike[alike], first, [*first[1:], None], strict=True):
             nearness[row:next_row, start:stop] = np.inf
-        bound = _kth_smallest_at_most(nearness, k)
+        per_group = max(min(16, len(self.rows) // (8 * k)), 1)
+        minima = _minima_of_groups(nearness, per_group)
+        bound = np.partition(minima, k - 1, axis=1)[:, k - 1]  # seldom larger than the kth smallest, and never smaller
         own = self.squares[places]
         reach = 2 * own + 2 * np.maximum(bound + own, 0)  # |xⱼ| ≤ |xᵢ| + |xᵢ − xⱼ| of all rows within the bound
         bound += 2 * (self.relative_error * (own + reach) + self.absolute_error)
-        is_candidate = nearness <= np.minimum(bound, np.finfo(bound.dtype).max)[:, None]
-        n_candidates = np.count_nonzero(is_candidate, axis=1)
-        decided = n_candidates <= most
-        if not decided.all():
-            is_candidate, n_candidates = is_candidate[decided], n_candidates[decided]
-        return decided, n_candidates, *np.divmod(np.flatnonzero(is_candidate), len(self.rows))
+        return _at_most(nearness, np.minimum(bound, np.finfo(bound.dtype).max)[:, None], minima, per_group, most)
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Euclidean distances of the rows `first` from the rows `second`, in float64 from their differences."""
         return pair_distances(self._given, first, second)
 
 
-def _kth_smallest_at_most(values: np.ndarray, k: int) -> np.ndarray:
-    """A bound from above of the kth smallest of each row: the kth smallest of the minima of groups, seldom larger.
+def _minima_of_groups(values: np.ndarray, per_group: int) -> np.ndarray:
+    """The smallest of every group of so many values of each row, (n_rows, n_groups).
 
-    The minimum runs through a row many times faster than a partition does.
+    Column c is of group c % n_groups; the last columns, too few for one more in each group, are of none. The minimum
+    runs through a row many times faster than a partition or a comparison does.
     """
-    n = values.shape[1]
-    per_group = max(min(16, n // (8 * k)), 1)
-    groups = values[:, : n // per_group * per_group].reshape(len(values), per_group, -1)
-    return np.partition(groups.min(axis=1), k - 1, axis=1)[:, k - 1]
+    n_groups = values.shape[1] // per_group
+    return values[:, : n_groups * per_group].reshape(len(values), per_group, n_groups).min(axis=1)
+
+
+def _at_most(
+    values: np.ndarray, bound: np.ndarray, minima: np.ndarray, per_group: int, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where values are at most the bound of their row: see `Products.candidates`. Few groups have such a value."""
+    n_groups = minima.shape[1]
+    is_near = minima <= bound
+    is_undecided = np.count_nonzero(is_near, axis=1) > most
+    is_near[is_undecided] = False
+    row, group = np.nonzero(is_near)
+    column = group[:, None] + n_groups * np.arange(per_group)
+    is_found = values[row[:, None], column] <= bound[row]
+    row_of_rest, rest = np.nonzero(values[:, n_groups * per_group :] <= bound)
+    row = np.concatenate([np.broadcast_to(row[:, None], column.shape)[is_found], row_of_rest])
+    column = np.concatenate([column[is_found], rest + n_groups * per_group])
+    n_found = np.bincount(row, minlength=len(values))
+    decided = ~is_undecided & (n_found <= most)
+    kept = decided[row]
+    return decided, n_found[decided], (np.cumsum(decided) - 1)[row[kept]], column[kept]
 
 
 def centre_and_scale(rows: np.ndarray) -> tuple[np.ndarray, float]:

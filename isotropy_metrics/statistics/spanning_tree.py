@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from isotropy_metrics.statistics.component_edges import component_edges
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
+
+SHARE_OF_ROWS = 0.5
+"""Where more rows would be searched than this, half of all products, which tell the rest, take no longer."""
 
 
 def spanning_tree_lengths(
@@ -16,7 +20,8 @@ def spanning_tree_lengths(
 
     Borůvka's rounds (1926): the shortest edge that leaves a component is an edge of the tree. The neighbours know it,
     unless a row all of whose neighbours are inside may have a shorter way out: for such rows products are formed. Not
-    for those of the largest component, which would take longest and can wait until the others join it.
+    for those of the largest component, which would take longest and can wait until the others join it. Where they are
+    most of the rows, the `component_edges` tell the rest.
 
     Args:
         rows: (n_samples, n_features); many equal rows make it slow.
@@ -30,10 +35,17 @@ def spanning_tree_lengths(
     indices = np.column_stack([indices, np.arange(n)])
     component = np.arange(n)
     lengths = [np.empty(0)]
+    may_end = device is None
     while component.any():
         largest = np.bincount(component).argmax()
         open_rows = _open_rows(distances, indices, component, known_to)
         searched = open_rows[component[open_rows] != largest]
+        if may_end and len(searched) > SHARE_OF_ROWS * n:
+            edges = component_edges(rows, component)
+            if edges is not None:
+                lengths.append(_join(component, *edges)[1])
+                break
+            may_end = False
         if len(searched):
             found = nearest_of_other_labels(rows, searched, 1, labels=component, device=device)
             distances[searched, -1], indices[searched, -1] = found[0][:, 0], found[1][:, 0]
