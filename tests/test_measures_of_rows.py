@@ -234,9 +234,9 @@ def test_persistent_entropy_of_even_edges_is_the_largest_and_falls_with_one_long
 def test_all_measures_of_neighbours_share_one_search(monkeypatch):
     searches = []
 
-    def counted(rows, k, _search=row_sample.nearest_neighbors):
+    def counted(rows, k, device, _search=row_sample.nearest_neighbors):
         searches.append(k)
-        return _search(rows, k)
+        return _search(rows, k, device)
 
     monkeypatch.setattr(row_sample, "nearest_neighbors", counted)
     measure(CLOUD, OF_NEIGHBORS)

@@ -156,7 +156,7 @@ def test_the_spanning_tree_is_scipys(cloud):
     np.testing.assert_allclose(lengths, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("n_clusters", "scale"), [(2, 1), (40, 1), (40, 1e-30), (40, 1e30)])
+@pytest.mark.parametrize(("n_clusters", "scale"), [(3, 1), (40, 1), (40, 1e-30), (40, 1e30)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("entries", [3000, 5_000_000])
 def test_clusters_of_equal_size_are_joined_by_half_of_all_products(monkeypatch, n_clusters, scale, dtype, entries):

@@ -41,15 +41,6 @@ class LinearSums:
     unit_square_sum: np.ndarray
     shifted_sum: np.ndarray
 
-    def __add__(self, other: LinearSums) -> LinearSums:
-        scalars = {name: value + other.scalars[name] for name, value in self.scalars.items()}
-        return LinearSums(
-            scalars,
-            self.unit_sum + other.unit_sum,
-            self.unit_square_sum + other.unit_square_sum,
-            self.shifted_sum + other.shifted_sum,
-        )
-
 
 def linear_sums(
     rows: np.ndarray,
@@ -58,7 +49,7 @@ def linear_sums(
     shift: np.ndarray | None = None,
     out: np.ndarray | None = None,
 ) -> LinearSums:
-    """The sums of these rows (n_samples, n_features); rows − shift are left in `out`, if it is given.
+    """The sums of these rows (n_samples, n_features); with a shift, rows − shift are left in `out`.
 
     Args:
         first_row: the number that the first of these rows has for the user, for errors.
@@ -76,9 +67,6 @@ def linear_sums(
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = slice(start, start + CHUNK_ROWS)
             x = rows[chunk]
-            if shift is None and out is not rows:
-                np.copyto(out[chunk], x)
-                x = out[chunk]
             squared = np.multiply(x, x, out=squares[: len(x)])
             norms[chunk] = np.einsum("ij->i", squared)
             if shift is not None:
@@ -88,11 +76,21 @@ def linear_sums(
             unit_square_sum += (over_norm[chunk] ** 2).astype(x.dtype) @ squared
             shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
     _check_range(rows, norms, over_norm, first_row)
+    return LinearSums(_scalars_of(rows, norms, weight), unit_sum, unit_square_sum, shifted_sum)
+
+
+def scalars_of(rows: np.ndarray) -> dict[str, float]:
+    """The `scalars` of these rows, each of weight 1; it raises what `linear_sums` would, and a little sooner."""
+    norms = squared_norms(rows)
+    _check_single(rows, (norms > MOST_SINGLE / 2) | ((norms < 2 * LEAST_SINGLE) & (norms > 0)))
+    return _scalars_of(rows, norms, np.ones(len(rows)))
+
+
+def _scalars_of(rows: np.ndarray, norms: np.ndarray, weight: np.ndarray) -> dict[str, float]:
     counted = weight[norms > 0]
     n_rows = (len(rows), len(rows) - len(counted), len(rows) if rows.dtype == np.float32 else 0)
     weights = (weight.sum(), weight @ weight, counted.sum(), counted @ counted)
-    scalars = dict(zip(SCALARS, (*n_rows, *map(float, weights)), strict=True))
-    return LinearSums(scalars, unit_sum, unit_square_sum, shifted_sum)
+    return dict(zip(SCALARS, (*n_rows, *map(float, weights)), strict=True))
 
 
 def _check_range(rows: np.ndarray, norms: np.ndarray, over_norm: np.ndarray, first_row: int) -> None:
@@ -100,8 +98,10 @@ def _check_range(rows: np.ndarray, norms: np.ndarray, over_norm: np.ndarray, fir
     is_usual = (norms > LEAST_SINGLE) & (norms < MOST_SINGLE)
     if not is_usual.all():
         norms = squared_norms(rows, first_row)
-    if rows.dtype == np.float32:
-        is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
-        is_out |= (over_norm > MOST_OVER_NORM) | ((over_norm < 1 / MOST_OVER_NORM) & (over_norm > 0))
-        if is_out.any():
-            raise Float32RangeError
+    is_out = (norms > MOST_SINGLE) | ((norms < LEAST_SINGLE) & (norms > 0))
+    _check_single(rows, is_out | (over_norm > MOST_OVER_NORM) | ((over_norm < 1 / MOST_OVER_NORM) & (over_norm > 0)))
+
+
+def _check_single(rows: np.ndarray, is_out: np.ndarray) -> None:
+    if rows.dtype == np.float32 and is_out.any():
+        raise Float32RangeError

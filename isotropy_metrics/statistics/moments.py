@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isotropy_metrics.statistics.linear_sums import LinearSums, linear_sums
-from isotropy_metrics.statistics.side_by_side import side_by_side
+from isotropy_metrics.statistics.linear_sums import LinearSums, linear_sums, scalars_of
+from isotropy_metrics.statistics.side_by_side import one_thread, side_by_side
 from isotropy_metrics.statistics.tridiagonal_form import TridiagonalForm
 from isotropy_metrics.statistics.unit_sums import UnitSums
 
@@ -86,6 +86,24 @@ class Moments(UnitSums):
         return super().state_dict()
 
     @property
+    def n_features(self) -> int | None:
+        """Number of features, or None before the first row."""
+        is_waiting = self._unit_sum is None and self._buffer is not None and self._buffer.filled
+        return self._buffer.rows.shape[1] if is_waiting else super().n_features
+
+    @property
+    def unit_sum(self) -> np.ndarray | None:
+        """Σ w x / ‖x‖ over the rows that are not zero, (n_features,)."""
+        self._empty_buffer()
+        return self._unit_sum
+
+    @property
+    def unit_square_sum(self) -> np.ndarray | None:
+        """Σ w² (x / ‖x‖)² of each feature, over the rows that are not zero, (n_features,)."""
+        self._empty_buffer()
+        return self._unit_square_sum
+
+    @property
     def mean(self) -> np.ndarray | None:
         """Σ w x / Σ w, (n_features,)."""
         self._settle()
@@ -152,6 +170,10 @@ class Moments(UnitSums):
                 for is_raw, values in zip(which, map_of_spectra(np.linalg.eigvalsh, matrices), strict=True)
             }
 
+    def _scalar(self, name: str) -> float:
+        waiting = self._buffer.scalars.get(name, 0) if self._buffer is not None else 0
+        return self._scalars[name] + waiting
+
     def _forget(self) -> None:
         """Forget what was derived of the rows: others have come."""
         self._spectra: dict[bool, np.ndarray] = {}
@@ -193,6 +215,11 @@ class Moments(UnitSums):
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
+        aside._add_blocks(rows, weight)
+        aside._settle()
+        return aside
+
+    def _add_blocks(self, rows: np.ndarray, weight: np.ndarray | None = None) -> None:
         with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
             blocks = _equal_blocks(len(rows), DIRECT_ROWS, n_workers)
             if weight is not None or any(_first_shift(rows[block]) is not None for block in blocks):
@@ -201,33 +228,27 @@ class Moments(UnitSums):
             for first in range(0, len(blocks), n_workers):
                 together = blocks[first : first + n_workers]
                 for sums, scatter in map_of_blocks(partial(_of_block, rows, weight), together, spaces):
-                    aside._add_linear(sums)
-                    aside._add_scatter(scatter)
-            aside._settle()  # in here its small product wakes no threads, which would spin beside what comes next
-        return aside
+                    self._add_linear(sums)
+                    self._add_scatter(scatter)
 
     def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill a block."""
-        buffer = self._buffer
+        scalars, buffer = scalars_of(rows), self._buffer
         if buffer is None or buffer.rows.dtype != rows.dtype or buffer.filled + len(rows) > len(buffer.rows):
             self._empty_buffer()
         if buffer is None or buffer.rows.dtype != rows.dtype:
-            buffer = self._buffer = _Buffer(
-                np.empty((block_rows_of(rows.shape[1], self._block_values), rows.shape[1]), rows.dtype)
-            )
-        if buffer.filled == 0:
-            buffer.shift, buffer.sums = _first_shift(rows), None
-        place = buffer.rows[buffer.filled : buffer.filled + len(rows)]
-        sums = linear_sums(rows, None, 0, buffer.shift, place)
-        self._add_linear(sums)
-        buffer.sums = sums if buffer.sums is None else buffer.sums + sums
+            shape = block_rows_of(rows.shape[1], self._block_values), rows.shape[1]
+            buffer = self._buffer = _Buffer(np.empty(shape, rows.dtype))
+        buffer.rows[buffer.filled : buffer.filled + len(rows)] = rows
         buffer.filled += len(rows)
+        buffer.scalars = {name: buffer.scalars.get(name, 0) + value for name, value in scalars.items()}
 
     def _empty_buffer(self) -> None:
         buffer = self._buffer
         if buffer is not None and buffer.filled:
-            self._add_scatter(_scatter_of(buffer.rows[: buffer.filled], buffer.shift, buffer.sums))
-            buffer.filled = 0
+            waiting = buffer.rows[: buffer.filled]
+            buffer.filled, buffer.scalars = 0, {}
+            self._add_blocks(waiting)
 
     def _add_scatter(self, scatter: _BlockScatter) -> None:
         if self._within is None:
@@ -244,7 +265,8 @@ class Moments(UnitSums):
         self._empty_buffer()
         self._come_to_host()
         if len(self._pieces) > 1 or (self._pieces and self._pieces[0][1].any()):
-            self._collapse()
+            with one_thread():
+                self._collapse()
 
     def _collapse(self) -> None:
         """Join all pieces into one with no residual (Chan, Golub & LeVeque)."""
@@ -276,12 +298,11 @@ class Moments(UnitSums):
 
 @dataclass
 class _Buffer:
-    """Rows less `shift` that wait for their block to fill, and their sums."""
+    """Rows that wait for their block to fill, and their counts and sums of weights."""
 
     rows: np.ndarray
     filled: int = 0
-    shift: np.ndarray | None = None
-    sums: LinearSums | None = None
+    scalars: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -105,37 +105,37 @@ class UnitSums:
     @property
     def n_rows(self) -> int:
         """Number of rows seen, without those that a mask left out."""
-        return self._scalars["n_rows"]
+        return self._scalar("n_rows")
 
     @property
     def n_zero_rows(self) -> int:
         """Number of rows of length zero: they have no direction and no part in `unit_sum`."""
-        return self._scalars["n_zero_rows"]
+        return self._scalar("n_zero_rows")
 
     @property
     def n_single_rows(self) -> int:
         """Number of rows that were multiplied in float32, which leaves an error of about 1e-7 of the largest value."""
-        return self._scalars["n_single_rows"]
+        return self._scalar("n_single_rows")
 
     @property
     def weight_sum(self) -> float:
         """Σ w."""
-        return self._scalars["weight_sum"]
+        return self._scalar("weight_sum")
 
     @property
     def effective_n_rows(self) -> float:
         """(Σ w)² / Σ w² (Kish): the number of rows when all weights are equal."""
-        return self.weight_sum**2 / self._scalars["weight_square_sum"] if self.n_rows else 0.0
+        return self.weight_sum**2 / self._scalar("weight_square_sum") if self.n_rows else 0.0
 
     @property
     def unit_weight_sum(self) -> float:
         """Σ w over the rows that are not zero."""
-        return self._scalars["unit_weight_sum"]
+        return self._scalar("unit_weight_sum")
 
     @property
     def unit_weight_square_sum(self) -> float:
         """Σ w² over the rows that are not zero."""
-        return self._scalars["unit_weight_square_sum"]
+        return self._scalar("unit_weight_square_sum")
 
     @property
     def unit_sum(self) -> np.ndarray | None:
@@ -146,6 +146,9 @@ class UnitSums:
     def unit_square_sum(self) -> np.ndarray | None:
         """Σ w² (x / ‖x‖)² of each feature, over the rows that are not zero, (n_features,)."""
         return self._unit_square_sum
+
+    def _scalar(self, name: str) -> float:
+        return self._scalars[name]
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
         if len(rows):
