@@ -9,8 +9,8 @@ import numpy as np
 from isotropy_metrics.statistics.component_edges import component_edges
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
 
-SHARE_OF_ROWS = 0.5
-"""Where more rows would be searched than this, half of all products, which tell the rest, take no longer."""
+SHARE_OF_ROWS = 0.25
+"""Where more rows would be searched than this, and others later, half of all products, which tell the rest, do."""
 
 
 def spanning_tree_lengths(
