@@ -42,6 +42,10 @@ PAUSE = 0.2
 """Seconds before a call. The threads of OpenBLAS spin for 0.1 s after a product, on a core that the next one needs."""
 
 
+MOST_GROWTH = 3.0
+"""The exponent of products and decompositions of matrices."""
+
+
 class Size(NamedTuple):
     """How many rows of how many features, and of what kind where that matters."""
 
@@ -305,8 +309,9 @@ def _reason_beforehand(contestant: Contestant, size: Size, earlier: Sequence[Out
 def expected_seconds(name: str, size: Size, smaller: Sequence[Outcome]) -> float:
     """By the power law through the two largest smaller sizes of the same width, or else of the same number of rows.
 
-    It grows at least in proportion. Of sizes that differ in their kind alone, one of the same kind counts, or else the
-    last. With no such size it is zero.
+    It grows at least in proportion, and as the cube at the most: a solver that is another one for larger sizes looks
+    like more. Of sizes that differ in their kind alone, one of the same kind counts, or else the last. With no such
+    size it is zero.
     """
     smaller = sorted(smaller, key=lambda each: each.size.kind == size.kind)
     for axis in ("rows", "features"):
@@ -316,7 +321,7 @@ def expected_seconds(name: str, size: Size, smaller: Sequence[Outcome]) -> float
         points = sorted({getattr(each.size, axis): each.of(name).seconds for each in along}.items())[-2:]
         if points:
             last, seconds = points[-1]
-            return seconds * (getattr(size, axis) / last) ** max(1.0, growth(points))
+            return seconds * (getattr(size, axis) / last) ** min(max(1.0, growth(points)), MOST_GROWTH)
     return 0.0
 
 

@@ -104,6 +104,8 @@ def test_seconds_are_foretold_by_the_power_law():
     assert expected_seconds("a", Size(40, 8), earlier) == pytest.approx(16.0)
     assert expected_seconds("a", Size(20, 16), earlier) == pytest.approx(8.0)  # in proportion at the least
     assert expected_seconds("a", Size(30, 3), earlier) == 0.0
+    steep = [outcome_of(Size(10, 8), a=0.1), outcome_of(Size(20, 8), a=100.0)]
+    assert expected_seconds("a", Size(40, 8), steep) == pytest.approx(800.0)  # as the cube at the most
     assert growth([(10, 1.0), (100, 1000.0)]) == pytest.approx(3.0) and math.isnan(growth([(10, 1.0)]))
 
 
