@@ -227,7 +227,7 @@ class Task:
                 given = self.prepare(size)
                 if not outcomes:
                     agreements = [each.checked() for each in self.agreements(given)]
-                outcome = self._contest(given, size, outcomes, QUICK_SECONDS_EACH if quick else SECONDS_EACH)
+                outcome = self._contest(given, size, outcomes, quick)
             del given
             outcomes.append(outcome)
             if size == main:
@@ -240,8 +240,9 @@ class Task:
             "targets": [each.record(outcomes) for each in self.targets],
         }
 
-    def _contest(self, given: Any, size: Size, earlier: Sequence[Outcome], budget: float) -> Outcome:
+    def _contest(self, given: Any, size: Size, earlier: Sequence[Outcome], quick: bool) -> Outcome:
         outcome, calls, rounds = Outcome(size, [], {}), [], []
+        budget, pause = (QUICK_SECONDS_EACH, 0.0) if quick else (SECONDS_EACH, PAUSE)
         for role, each in self.contestants:
             stays = each in (self.floor, self.ours[0]) or (role == "ours" and size == self.main)
             took, reason = _first_seconds(each, given, size, earlier, stays)
@@ -255,7 +256,7 @@ class Task:
         rounds[0] = max(rounds)  # there is no ratio in a round without the floor
         for i in range(rounds[0]):
             for j in np.random.default_rng(i).permutation(np.flatnonzero(np.array(rounds) > i)):
-                time.sleep(PAUSE)
+                time.sleep(pause)
                 before = time.process_time()
                 start = time.perf_counter()
                 calls[j](given)

@@ -23,6 +23,11 @@ ROOT = Path(__file__).parents[1]
 SMALL, LARGE = Size(10, 2), Size(20, 2)
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(contest, "PAUSE", 0.0)
+
+
 def prepared(size: Size) -> Size:
     return size
 
