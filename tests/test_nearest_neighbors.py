@@ -179,6 +179,17 @@ def test_clusters_of_equal_size_are_joined_by_half_of_all_products(monkeypatch, 
     np.testing.assert_allclose(length / scale, of_pair, rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [(40 * [30], True), (3 * [400], True), ([600] + 20 * [30], False), (100 * [12], False)]
+)
+def test_pairs_are_searched_of_few_components_of_like_size(sizes, expected):
+    assert spanning_tree._are_few_and_alike(np.array(sizes)) is expected
+    centres = np.repeat(gaussian(len(sizes), 30 * np.ones(40)), sizes, axis=0)
+    rows = centres + gaussian(sum(sizes), np.ones(40), seed=1)
+    lengths = spanning_tree_lengths(rows, *nearest_neighbors(rows, 5))
+    np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13)
+
+
 def test_clusters_that_single_precision_cannot_tell_apart_are_searched_row_by_row(monkeypatch):
     joined = []
 

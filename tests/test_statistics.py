@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from isotropy_metrics import MEASURES, statistics_for
 from isotropy_metrics.statistics import Moments, RowSample, UnitMoments, UnitSums
+from isotropy_metrics.statistics import moments as moments_module
 from isotropy_metrics.statistics.moments import block_rows_of
 
 CHUNK = 1024
@@ -446,6 +448,36 @@ def test_a_part_far_away_is_shifted_and_no_more_than_a_block_is_copied():
     tracemalloc.stop()
     assert peak < rows.nbytes / 4
     np.testing.assert_allclose(moments.mean, rows.mean(axis=0, dtype=np.float64), rtol=1e-9)
+
+
+def test_rows_that_wait_are_not_lost_when_their_block_fails(monkeypatch):
+    rows = cloud(400)
+    found, expected = Moments(), Moments()
+    expected.update(rows)
+    for part in np.split(rows, 4):
+        found.update(part)
+
+    def no_memory(*of_rows):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moments_module, "_gram", no_memory)
+        for read in (lambda: found.mean, lambda: found.unit_sum, lambda: found.update(cloud(8192)[:8000])):
+            with pytest.raises(MemoryError, match="no room"):
+                read()
+            assert found.n_rows == 400 and found.n_features == D
+    assert_state(found, expected, 1e-12)
+
+
+def test_several_threads_may_read_what_waits():
+    for _ in range(20):
+        moments = Moments()
+        for part in np.split(cloud(4000), 40):
+            moments.update(part)
+        with ThreadPoolExecutor(4) as pool:
+            reads = [pool.submit(getattr, moments, name) for name in ("mean", "unit_sum", "scatter", "n_rows") * 2]
+        assert [reads[3].result(), reads[7].result()] == [4000, 4000] and reads[1].result() is not None
+        np.testing.assert_allclose(moments.mean, cloud(4000).mean(axis=0), rtol=1e-12)
 
 
 def test_merging_into_empty_sums_shares_nothing():

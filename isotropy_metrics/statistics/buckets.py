@@ -167,6 +167,9 @@ class Buckets:
             chosen = generator.permutation(len(filled))[: len(filled) // 2]
             yield _joined(self.kind, [filled[i] for i in chosen])
 
+    def __reduce__(self) -> tuple:
+        return Buckets.from_state_dict, (self.state_dict(),)
+
     def __repr__(self) -> str:
         return f"Buckets({self.kind.__name__}, n_rows={self.n_rows})"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,6 +80,7 @@ class Moments(UnitSums):
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._buffer: _Buffer | None = None
         self._within_on_device: torch.Tensor | None = None
+        self._lock = threading.RLock()
         self._forget()
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,8 +91,9 @@ class Moments(UnitSums):
     @property
     def n_features(self) -> int | None:
         """Number of features, or None before the first row."""
-        is_waiting = self._unit_sum is None and self._buffer is not None and self._buffer.filled
-        return self._buffer.rows.shape[1] if is_waiting else super().n_features
+        with self._lock:
+            is_waiting = self._unit_sum is None and self._buffer is not None and self._buffer.filled
+            return self._buffer.rows.shape[1] if is_waiting else super().n_features
 
     @property
     def unit_sum(self) -> np.ndarray | None:
@@ -171,8 +175,9 @@ class Moments(UnitSums):
             }
 
     def _scalar(self, name: str) -> float:
-        waiting = self._buffer.scalars.get(name, 0) if self._buffer is not None else 0
-        return self._scalars[name] + waiting
+        with self._lock:
+            waiting = self._buffer.scalars.get(name, 0) if self._buffer is not None else 0
+            return self._scalars[name] + waiting
 
     def _forget(self) -> None:
         """Forget what was derived of the rows: others have come."""
@@ -215,11 +220,15 @@ class Moments(UnitSums):
     def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
         aside = Moments(self._block_values)
-        aside._add_blocks(rows, weight)
+        for of_block in aside._blocks(rows, weight):
+            aside._add_block(*of_block)
         aside._settle()
         return aside
 
-    def _add_blocks(self, rows: np.ndarray, weight: np.ndarray | None = None) -> None:
+    def _blocks(
+        self, rows: np.ndarray, weight: np.ndarray | None = None
+    ) -> Iterator[tuple[LinearSums, _BlockScatter]]:
+        """The sums and the scatter of every block of these rows."""
         with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
             blocks = _equal_blocks(len(rows), DIRECT_ROWS, n_workers)
             if weight is not None or any(_first_shift(rows[block]) is not None for block in blocks):
@@ -227,9 +236,7 @@ class Moments(UnitSums):
             spaces = [_Workspace() for _ in range(n_workers)]
             for first in range(0, len(blocks), n_workers):
                 together = blocks[first : first + n_workers]
-                for sums, scatter in map_of_blocks(partial(_of_block, rows, weight), together, spaces):
-                    self._add_linear(sums)
-                    self._add_scatter(scatter)
+                yield from map_of_blocks(partial(_of_block, rows, weight), together, spaces)
 
     def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill a block."""
@@ -244,13 +251,18 @@ class Moments(UnitSums):
         buffer.scalars = {name: buffer.scalars.get(name, 0) + value for name, value in scalars.items()}
 
     def _empty_buffer(self) -> None:
-        buffer = self._buffer
-        if buffer is not None and buffer.filled:
-            waiting = buffer.rows[: buffer.filled]
+        """Add the rows that wait: all of them, or none if that fails, and once if two threads read a value."""
+        with self._lock:
+            buffer = self._buffer
+            if buffer is None or not buffer.filled:
+                return
+            of_blocks = list(self._blocks(buffer.rows[: buffer.filled]))
             buffer.filled, buffer.scalars = 0, {}
-            self._add_blocks(waiting)
+            for of_block in of_blocks:
+                self._add_block(*of_block)
 
-    def _add_scatter(self, scatter: _BlockScatter) -> None:
+    def _add_block(self, sums: LinearSums, scatter: _BlockScatter) -> None:
+        self._add_linear(sums)
         if self._within is None:
             self._within = scatter.gram.astype(np.float64)
         else:
@@ -262,11 +274,12 @@ class Moments(UnitSums):
 
     def _settle(self) -> None:
         """Bring `scatter` and `mean` up to date."""
-        self._empty_buffer()
-        self._come_to_host()
-        if len(self._pieces) > 1 or (self._pieces and self._pieces[0][1].any()):
-            with one_thread():
-                self._collapse()
+        with self._lock:
+            self._empty_buffer()
+            self._come_to_host()
+            if len(self._pieces) > 1 or (self._pieces and self._pieces[0][1].any()):
+                with one_thread():
+                    self._collapse()
 
     def _collapse(self) -> None:
         """Join all pieces into one with no residual (Chan, Golub & LeVeque)."""

@@ -13,6 +13,13 @@ SHARE_OF_ROWS = 0.25
 """Where more rows would be searched than this, and others later, half of all products, which tell the rest, do."""
 
 
+MOST_SHARE = 1 / 25
+"""Components per row that `component_edges` are faster for than searches row by row."""
+
+MOST_UNEVEN = 4
+"""Times the mean size of the components that the largest may have."""
+
+
 def spanning_tree_lengths(
     rows: np.ndarray, distances: np.ndarray, indices: np.ndarray, device: Any = None
 ) -> np.ndarray:
@@ -40,7 +47,7 @@ def spanning_tree_lengths(
         largest = np.bincount(component).argmax()
         open_rows = _open_rows(distances, indices, component, known_to)
         searched = open_rows[component[open_rows] != largest]
-        if may_end and len(searched) > SHARE_OF_ROWS * n:
+        if may_end and len(searched) > SHARE_OF_ROWS * n and _are_few_and_alike(np.bincount(component)):
             edges = component_edges(rows, component)
             if edges is not None:
                 lengths.append(_join(component, *edges)[1])
@@ -57,6 +64,12 @@ def spanning_tree_lengths(
         component, joined = _join(component, leaving, target[leaving], length[leaving])
         lengths.append(joined)
     return np.sort(np.concatenate(lengths))
+
+
+def _are_few_and_alike(sizes: np.ndarray) -> bool:
+    """Whether searching between pairs of components reads few rows: not if one of them is in most of the pairs."""
+    n = sizes.sum()
+    return bool(len(sizes) <= MOST_SHARE * n and len(sizes) * sizes.max() <= MOST_UNEVEN * n)
 
 
 def _ways_out(distances: np.ndarray, indices: np.ndarray, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
