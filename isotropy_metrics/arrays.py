@@ -148,19 +148,16 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big") >> 4
 
 
-def squared_norms(rows: np.ndarray, first_row: int = 0, squares: np.ndarray | None = None) -> np.ndarray:
+def squared_norms(rows: np.ndarray, first_row: int = 0) -> np.ndarray:
     """Squared length of every row in float64; a row that is not finite raises ValueError with its index.
 
-    `first_row` is the index that the first of these rows has for the user; `squares` receives the squared entries.
+    `first_row` is the index that the first of these rows has for the user.
     float32 squares overflow above 1e19 and vanish below 1e-19; the few rows concerned are squared in float64.
     """
     if not isinstance(rows, np.ndarray):
         norms = _squared_norms_on_device(rows)
-    elif squares is None:
-        norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
     else:
-        with np.errstate(over="ignore", under="ignore"):
-            norms = np.einsum("ij->i", np.multiply(rows, rows, out=squares)).astype(np.float64)
+        norms = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
     doubtful = np.flatnonzero(~((norms > 1e-30) & (norms < 1e37)))
     if len(doubtful) and rows.dtype == np.float32:  # never so of a tensor
         suspects = rows[doubtful].astype(np.float64)

@@ -13,34 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from isotropy_metrics import statistics as kinds
 from isotropy_metrics.optional_library import optional
-from isotropy_metrics.statistics import (
-    Buckets,
-    ClassMoments,
-    Moments,
-    PairSample,
-    RowSample,
-    RowStatistics,
-    TwoMoments,
-    UnitMoments,
-    UnitSums,
-)
 from isotropy_metrics.whole_file import whole_file
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        Buckets,
-        ClassMoments,
-        Moments,
-        PairSample,
-        RowSample,
-        RowStatistics,
-        TwoMoments,
-        UnitMoments,
-        UnitSums,
-    )
-}
+KINDS = {name: getattr(kinds, name) for name in kinds.__all__}
+"""All kinds of statistics, by name."""
+
 FORMAT, FORMAT_VERSION = "isotropy_metrics.statistics", 2
 PURPOSE = "a file of statistics"
 
@@ -61,6 +40,7 @@ def save_statistics(path: str | Path, statistics: Sequence[Any], **facts: Any) -
 
     Example:
         >>> import os, tempfile
+        >>> from isotropy_metrics import Moments
         >>> path = os.path.join(tempfile.mkdtemp(), "moments.safetensors")
         >>> moments = Moments()
         >>> moments.update([[1.0, 0.0], [3.0, 0.0]])

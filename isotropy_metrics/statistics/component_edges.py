@@ -1,4 +1,4 @@
-"""Component edges: the shortest edges between components of rows, of which one is of the minimum spanning tree."""
+"""Component edges: the shortest edges between components of rows, from which a minimum spanning tree is made."""
 
 from __future__ import annotations
 

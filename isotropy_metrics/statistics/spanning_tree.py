@@ -10,8 +10,7 @@ from isotropy_metrics.statistics.component_edges import component_edges
 from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
 
 SHARE_OF_ROWS = 0.25
-"""Where more rows would be searched than this, and others later, half of all products, which tell the rest, do."""
-
+"""Of all rows: to search more, and others in later rounds, takes longer than half of all products at once."""
 
 MOST_SHARE = 1 / 25
 """Components per row that `component_edges` are faster for than searches row by row."""
@@ -28,7 +27,7 @@ def spanning_tree_lengths(
     Borůvka's rounds (1926): the shortest edge that leaves a component is an edge of the tree. The neighbours know it,
     unless a row all of whose neighbours are inside may have a shorter way out: for such rows products are formed. Not
     for those of the largest component, which would take longest and can wait until the others join it. Where they are
-    most of the rows, the `component_edges` tell the rest.
+    many, in few components of like size, `component_edges` tell the rest.
 
     Args:
         rows: (n_samples, n_features); many equal rows make it slow.
@@ -44,10 +43,11 @@ def spanning_tree_lengths(
     lengths = [np.empty(0)]
     may_end = device is None
     while component.any():
-        largest = np.bincount(component).argmax()
+        sizes = np.bincount(component)
+        largest = sizes.argmax()
         open_rows = _open_rows(distances, indices, component, known_to)
         searched = open_rows[component[open_rows] != largest]
-        if may_end and len(searched) > SHARE_OF_ROWS * n and _are_few_and_alike(np.bincount(component)):
+        if may_end and len(searched) > SHARE_OF_ROWS * n and _are_few_and_alike(sizes):
             edges = component_edges(rows, component)
             if edges is not None:
                 lengths.append(_join(component, *edges)[1])
