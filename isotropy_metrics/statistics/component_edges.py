@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotropy_metrics.statistics.nearest_neighbors import nearest_of_other_labels
+from isotropy_metrics.statistics.nearest_neighbors import WORKER_ENTRIES, nearest_of_other_labels
 from isotropy_metrics.statistics.products import Products
+from isotropy_metrics.statistics.side_by_side import side_by_side
 
 MOST_EDGES = 4
 """Per component: where rounding leaves more of them in the running, searching row by row takes no longer."""
@@ -47,15 +48,20 @@ def _square_bounds(rows: np.ndarray, component: np.ndarray) -> tuple[np.ndarray,
     products = Products(rows, order, component, np.float32)
     squares, own = products.squares, component[order]
     shortest = np.full((len(sizes), len(sizes)), np.inf, np.float32)
-    for start in range(0, len(rows), products.block_rows):
-        block = slice(start, start + products.block_rows)
-        distance = -2 * products.rows[block] @ products.rows[start:].T  # the columns before have been rows
-        distance += squares[start:]
+
+    def shortest_of(start: int) -> tuple[tuple[np.ndarray, slice], np.ndarray]:
+        """Of the rows from here on to the components that do not come before: where it belongs, and what it is."""
+        block = slice(start, start + block_rows)
+        distance = products.nearness(block, start)
         distance += squares[block, None]
         of_row = np.minimum.reduceat(distance, np.maximum(starts[own[start] :] - start, 0), axis=1)
         first = np.flatnonzero(np.diff(own[block], prepend=-1))
-        place = own[block][first], slice(own[start], None)
-        shortest[place] = np.minimum(shortest[place], np.minimum.reduceat(of_row, first, axis=0))
+        return (own[block][first], slice(own[start], None)), np.minimum.reduceat(of_row, first, axis=0)
+
+    with side_by_side(len(rows) ** 2 // WORKER_ENTRIES) as (map_of_blocks, n_workers):
+        block_rows = max(products.block_rows // n_workers, 1)
+        for place, found in map_of_blocks(shortest_of, range(0, len(rows), block_rows)):
+            shortest[place] = np.minimum(shortest[place], found)
     shortest = np.minimum(shortest, shortest.T).astype(np.float64)
     largest = np.maximum.reduceat(squares, starts).astype(np.float64)
     error = products.relative_error * (largest[:, None] + largest) + products.absolute_error

@@ -6,15 +6,20 @@ candidates are then computed in float64 from differences. Rows with too many can
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from isotropy_metrics.statistics.device_products import DeviceProducts
 from isotropy_metrics.statistics.products import Products
+from isotropy_metrics.statistics.side_by_side import side_by_side
 
 AMBIGUOUS = 100
 """More candidates than this beyond k take longer than products in float64."""
+
+WORKER_ENTRIES = 2**20
+"""Products that are worth a thread of their own."""
 
 ROWS_AT_ONCE = 256
 """Rows compared at once: so many stay in the cache."""
@@ -62,21 +67,37 @@ def nearest_of_other_labels(
     for dtype, most in ((np.float32, k + AMBIGUOUS), (np.float64, len(rows))):
         arguments = (rows, order, labels, dtype)
         products = Products(*arguments) if device is None else DeviceProducts(*arguments, device)
+        search = partial(_decide, products, order, place_of, which, k, most)
+        most_workers = len(left) * len(rows) // WORKER_ENTRIES if device is None else 1
         undecided = []
-        for start in range(0, len(left), products.block_rows):
-            some = left[start : start + products.block_rows]
-            decided, n_candidates, row, place = products.candidates(place_of[which[some]], k, most)
-            undecided.append(some[~decided])
-            some = some[decided]
-            column = order[place]
-            distance = products.distances(which[some[row]], column)
-            nearest = np.lexsort((column, distance, row))
-            nearest = nearest[(np.cumsum(n_candidates) - n_candidates)[:, None] + np.arange(k)]
-            distances[some], indices[some] = distance[nearest], column[nearest]
+        with side_by_side(most_workers) as (map_of_blocks, n_workers):
+            size = max(products.block_rows // n_workers, 1)
+            blocks = [left[start : start + size] for start in range(0, len(left), size)]
+            for decided, of_decided, undecided_of_block in map_of_blocks(search, blocks):
+                distances[decided], indices[decided] = of_decided
+                undecided.append(undecided_of_block)
         left = np.concatenate(undecided)
         if not len(left):
             break
     return distances, indices
+
+
+def _decide(
+    products: Products | DeviceProducts,
+    order: np.ndarray,
+    place_of: np.ndarray,
+    which: np.ndarray,
+    k: int,
+    most: int,
+    block: np.ndarray,
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The nearest of the rows `which[block]` that have few candidates: those rows, what was found, and the others."""
+    is_decided, n_candidates, row, place = products.candidates(place_of[which[block]], k, most)
+    decided, column = block[is_decided], order[place]
+    distance = products.distances(which[decided[row]], column)
+    nearest = np.lexsort((column, distance, row))
+    nearest = nearest[(np.cumsum(n_candidates) - n_candidates)[:, None] + np.arange(k)]
+    return decided, (distance[nearest], column[nearest]), block[~is_decided]
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

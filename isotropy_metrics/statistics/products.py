@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 BLOCK_ENTRIES = 5_000_000
@@ -35,7 +37,7 @@ class Products:
             block = slice(start, start + self.block_rows)
             self.rows[block] = (rows[order[block]] - mean) * scale
             self.squares[block] = np.einsum("ij,ij->i", self.rows[block], self.rows[block], dtype=np.float64)
-        self.buffer = np.empty((min(self.block_rows, n), n), dtype)
+        self._of_thread = threading.local()
         self.first_alike = np.searchsorted(labels[order], labels[order], side="left")
         self.after_alike = np.searchsorted(labels[order], labels[order], side="right")
         self.relative_error, self.absolute_error = rounding_errors(d, dtype)
@@ -49,8 +51,7 @@ class Products:
             which of `places` have at most so many candidates, (len(places),); how many each of those has; and for
             every candidate, in no order, which of those it is one of, and its own place.
         """
-        nearness = np.matmul(-2 * self.rows[places], self.rows.T, out=self.buffer[: len(places)])
-        nearness += self.squares  # |xⱼ|² − 2 xᵢ·xⱼ, less by |xᵢ|² than the squared distance
+        nearness = self.nearness(places)
         alike, first = np.unique(self.first_alike[places], return_index=True)
         for start, stop, row, next_row in zip(alike, self.after_alike[alike], first, [*first[1:], None], strict=True):
             nearness[row:next_row, start:stop] = np.inf
@@ -61,6 +62,19 @@ class Products:
         reach = 2 * own + 2 * np.maximum(bound + own, 0)  # |xⱼ| ≤ |xᵢ| + |xᵢ − xⱼ| of all rows within the bound
         bound += 2 * (self.relative_error * (own + reach) + self.absolute_error)
         return _at_most(nearness, np.minimum(bound, np.finfo(bound.dtype).max)[:, None], minima, per_group, most)
+
+    def nearness(self, places: np.ndarray | slice, start: int = 0) -> np.ndarray:
+        """|xⱼ|² − 2 xᵢ·xⱼ of rows i at these places and rows j from `start` on: less by |xᵢ|² than squared distances.
+
+        The next call in the same thread overwrites it.
+        """
+        rows, others = self.rows[places], self.rows[start:]
+        if getattr(self._of_thread, "buffer", np.empty(0)).size < len(rows) * len(others):
+            self._of_thread.buffer = np.empty(len(rows) * len(others), self.rows.dtype)
+        buffer = self._of_thread.buffer[: len(rows) * len(others)].reshape(len(rows), len(others))
+        nearness = np.matmul(-2 * rows, others.T, out=buffer)
+        nearness += self.squares[start:]
+        return nearness
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Euclidean distances of the rows `first` from the rows `second`, in float64 from their differences."""
