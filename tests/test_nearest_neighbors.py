@@ -9,6 +9,7 @@ import pytest
 from clouds import CLOUDS, gaussian
 from references.rows import distances_of, tree_lengths
 from scipy.sparse.csgraph import minimum_spanning_tree
+from threadpoolctl import threadpool_limits
 from torch.cuda import is_available as cuda_is_available
 
 from isotropy_metrics.statistics import component_edges, device_products, products, spanning_tree
@@ -124,7 +125,7 @@ def test_the_nearest_rows_of_other_labels_are_found_for_those_asked_for():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_memory_stays_far_below_that_of_all_pairs(dtype):
-    rows = np.random.default_rng(0).standard_normal((6000, 64)).astype(dtype)
+    rows = np.random.default_rng(0).standard_normal((10_000, 64)).astype(dtype)
     tracemalloc.start()
     neighbors = nearest_neighbors(rows, 20)
     _, peak_of_neighbors = tracemalloc.get_traced_memory()
@@ -132,7 +133,7 @@ def test_memory_stays_far_below_that_of_all_pairs(dtype):
     spanning_tree_lengths(rows, *neighbors)
     _, peak_of_tree = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    all_pairs = 6000**2 * 4
+    all_pairs = 10_000**2 * 4
     assert peak_of_neighbors < 0.3 * all_pairs and peak_of_tree < 0.3 * all_pairs
 
 
@@ -158,7 +159,7 @@ def test_the_spanning_tree_is_scipys(cloud):
 
 @pytest.mark.parametrize(("n_clusters", "scale"), [(3, 1), (40, 1), (40, 1e-30), (40, 1e30)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("entries", [3000, 5_000_000])
+@pytest.mark.parametrize("entries", [3000, products.BLOCK_ENTRIES])
 def test_clusters_of_equal_size_are_joined_by_half_of_all_products(monkeypatch, n_clusters, scale, dtype, entries):
     joined = []
 
@@ -188,6 +189,38 @@ def test_pairs_are_searched_of_few_components_of_like_size(sizes, expected):
     rows = centres + gaussian(sum(sizes), np.ones(40), seed=1)
     lengths = spanning_tree_lengths(rows, *nearest_neighbors(rows, 5))
     np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13)
+
+
+def test_the_shortest_of_pairs_that_float32_cannot_tell_apart_is_found_row_by_row(monkeypatch):
+    """Three clusters on a line: which of them are neighbours is plain, which of their rows are nearest is not."""
+    searched = []
+
+    def noted(rows, ours, theirs, _by_rows=component_edges._shortest_by_rows):
+        searched.append((len(ours), len(theirs)))
+        return _by_rows(rows, ours, theirs)
+
+    monkeypatch.setattr(component_edges, "_shortest_by_rows", noted)
+    centres = np.repeat(1e4 * np.outer([0.0, 1, 3], np.ones(40)), 200, axis=0)
+    rows = shuffled(centres + gaussian(600, 1e-6 * np.ones(40)))
+    lengths = spanning_tree_lengths(rows, *nearest_neighbors(rows, 5))
+    np.testing.assert_allclose(lengths, np.sort(tree_lengths(rows)), rtol=1e-13)
+    assert searched == [(200, 200), (200, 200)]
+
+
+@pytest.mark.parametrize("entries", [3000, products.BLOCK_ENTRIES])
+def test_blocks_side_by_side_find_the_same(monkeypatch, entries):
+    monkeypatch.setattr(module, "WORKER_ENTRIES", 1000)
+    monkeypatch.setattr(component_edges, "WORKER_ENTRIES", 1000)
+    monkeypatch.setattr(products, "BLOCK_ENTRIES", entries)
+    clusters = shuffled(np.repeat(gaussian(20, 30 * np.ones(40)), 60, axis=0) + gaussian(1200, np.ones(40), seed=1))
+    for rows in (HARD["tight clusters far apart"], HARD["copies"], HARD["many dimensions"], clusters):
+        found = []
+        for n_threads in (1, 2):
+            with threadpool_limits(n_threads, user_api="blas"):
+                neighbors = nearest_neighbors(rows, 5)
+                found.append((*neighbors, spanning_tree_lengths(rows, *neighbors)))
+        for one_by_one, side_by_side in zip(*found, strict=True):
+            np.testing.assert_array_equal(one_by_one, side_by_side)
 
 
 def test_clusters_that_single_precision_cannot_tell_apart_are_searched_row_by_row(monkeypatch):

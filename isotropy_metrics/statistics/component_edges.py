@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotropy_metrics.statistics.nearest_neighbors import WORKER_ENTRIES, nearest_of_other_labels
+from isotropy_metrics.statistics.nearest_neighbors import AMBIGUOUS, WORKER_ENTRIES, nearest_of_other_labels
 from isotropy_metrics.statistics.products import Products
 from isotropy_metrics.statistics.side_by_side import side_by_side
 
@@ -29,51 +29,72 @@ def component_edges(rows: np.ndarray, component: np.ndarray) -> tuple[np.ndarray
     from scipy.cluster.hierarchy import cophenet, linkage
     from scipy.spatial.distance import squareform
 
-    least, most = _square_bounds(rows, component)
-    steps = squareform(cophenet(linkage(squareform(most, checks=False), "single")))  # longest of the best path
-    pairs = np.argwhere(np.triu(least <= steps, 1))
-    if len(pairs) > MOST_EDGES * len(least):
+    products = Products(rows, np.argsort(component, kind="stable"), component, np.float32)
+    shortest, error = _square_distances(products, np.sort(component))
+    at_most = squareform(shortest + error, checks=False)
+    steps = squareform(cophenet(linkage(at_most, "single")))  # the longest one on the best path
+    pairs = np.argwhere(np.triu(shortest - error <= steps, 1))
+    if len(pairs) > MOST_EDGES * len(shortest):
         return None
-    members = np.split(np.argsort(component, kind="stable"), np.cumsum(np.bincount(component))[:-1])
-    edges = [_shortest(rows, *sorted((members[a], members[b]), key=len)) for a, b in pairs]
+    bounds = np.cumsum(np.bincount(component))
+    places = [slice(start, stop) for start, stop in zip([0, *bounds[:-1]], bounds, strict=True)]
+    edges = [_shortest(products, places[a], places[b], shortest[a, b] + 2 * error[a, b]) for a, b in pairs]
     first, second, length = zip(*edges, strict=True)
     return np.array(first), np.array(second), np.array(length)
 
 
-def _square_bounds(rows: np.ndarray, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squares of the distances of components, at the least and at the most, in a unit of their own."""
-    order = np.argsort(component, kind="stable")
-    sizes = np.bincount(component)
+def _square_distances(products: Products, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squares of the distances of components as products tell them, and how far they may be from the truth.
+
+    Args:
+        component: of the rows in the order of the products.
+    """
+    squares, sizes = products.squares, np.bincount(component)
     starts = np.cumsum(sizes) - sizes
-    products = Products(rows, order, component, np.float32)
-    squares, own = products.squares, component[order]
     shortest = np.full((len(sizes), len(sizes)), np.inf, np.float32)
 
     def shortest_of(start: int) -> tuple[tuple[np.ndarray, slice], np.ndarray]:
         """Of the rows from here on to the components that do not come before: where it belongs, and what it is."""
         block = slice(start, start + block_rows)
-        distance = products.nearness(block, start)
+        distance = products.nearness(block, slice(start, None))
         distance += squares[block, None]
-        of_row = np.minimum.reduceat(distance, np.maximum(starts[own[start] :] - start, 0), axis=1)
-        first = np.flatnonzero(np.diff(own[block], prepend=-1))
-        return (own[block][first], slice(own[start], None)), np.minimum.reduceat(of_row, first, axis=0)
+        of_row = np.minimum.reduceat(distance, np.maximum(starts[component[start] :] - start, 0), axis=1)
+        first = np.flatnonzero(np.diff(component[block], prepend=-1))
+        return (component[block][first], slice(component[start], None)), np.minimum.reduceat(of_row, first, axis=0)
 
-    with side_by_side(len(rows) ** 2 // WORKER_ENTRIES) as (map_of_blocks, n_workers):
+    with side_by_side(len(component) ** 2 // WORKER_ENTRIES) as (map_of_blocks, n_workers):
         block_rows = max(products.block_rows // n_workers, 1)
-        for place, found in map_of_blocks(shortest_of, range(0, len(rows), block_rows)):
+        for place, found in map_of_blocks(shortest_of, range(0, len(component), block_rows)):
             shortest[place] = np.minimum(shortest[place], found)
     shortest = np.minimum(shortest, shortest.T).astype(np.float64)
     largest = np.maximum.reduceat(squares, starts).astype(np.float64)
     error = products.relative_error * (largest[:, None] + largest) + products.absolute_error
     np.fill_diagonal(shortest, 0)
     np.fill_diagonal(error, 0)
-    return shortest - error, shortest + error
+    return shortest, error
 
 
-def _shortest(rows: np.ndarray, few: np.ndarray, many: np.ndarray) -> tuple[int, int, float]:
-    """The nearest two rows of two sets of rows, and their distance."""
-    both = np.concatenate([few, many])
-    is_of_many = (np.arange(len(both)) >= len(few)).astype(int)
-    distances, indices = nearest_of_other_labels(rows[both], np.arange(len(few)), 1, labels=is_of_many)
+def _shortest(products: Products, ours: slice, theirs: slice, bound: np.float64) -> tuple[int, int, float]:
+    """The nearest two rows of two components, and their distance; products give its square as at most `bound`."""
+    found = []
+    for start in range(ours.start, ours.stop, products.block_rows):
+        block = slice(start, min(start + products.block_rows, ours.stop))
+        square = products.nearness(block, theirs)
+        square += products.squares[block, None]
+        row, column = np.nonzero(square <= bound)
+        if len(row) > AMBIGUOUS * len(square):
+            return _shortest_by_rows(products.given, products.order[ours], products.order[theirs])
+        found.append((products.order[row + start], products.order[column + theirs.start]))
+    first, second = (np.concatenate(each) for each in zip(*found, strict=True))
+    distance = products.distances(first, second)
+    nearest = distance.argmin()
+    return first[nearest], second[nearest], distance[nearest]
+
+
+def _shortest_by_rows(rows: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
+    """The same, where products in float32 leave too many pairs in the running."""
+    both = np.concatenate([ours, theirs])
+    is_theirs = (np.arange(len(both)) >= len(ours)).astype(int)
+    distances, indices = nearest_of_other_labels(rows[both], np.arange(len(ours)), 1, labels=is_theirs)
     nearest = distances[:, 0].argmin()
-    return few[nearest], both[indices[nearest, 0]], distances[nearest, 0]
+    return ours[nearest], both[indices[nearest, 0]], distances[nearest, 0]

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-BLOCK_ENTRIES = 5_000_000
+BLOCK_ENTRIES = 10_000_000
 """Products held at once."""
 
 PAIRS_AT_ONCE = 256
@@ -27,7 +27,7 @@ class Products:
     """
 
     def __init__(self, rows: np.ndarray, order: np.ndarray, labels: np.ndarray, dtype: type) -> None:
-        self._given = rows
+        self.given, self.order = rows, order
         n, d = rows.shape
         mean, scale = centre_and_scale(rows)
         self.rows = np.empty((n, d), dtype)
@@ -63,22 +63,22 @@ class Products:
         bound += 2 * (self.relative_error * (own + reach) + self.absolute_error)
         return _at_most(nearness, np.minimum(bound, np.finfo(bound.dtype).max)[:, None], minima, per_group, most)
 
-    def nearness(self, places: np.ndarray | slice, start: int = 0) -> np.ndarray:
-        """|xⱼ|² − 2 xᵢ·xⱼ of rows i at these places and rows j from `start` on: less by |xᵢ|² than squared distances.
+    def nearness(self, places: np.ndarray | slice, of: slice = slice(None)) -> np.ndarray:
+        """|xⱼ|² − 2 xᵢ·xⱼ of rows i at `places` and rows j at `of`: less by |xᵢ|² than the squared distance.
 
         The next call in the same thread overwrites it.
         """
-        rows, others = self.rows[places], self.rows[start:]
+        rows, others = self.rows[places], self.rows[of]
         if getattr(self._of_thread, "buffer", np.empty(0)).size < len(rows) * len(others):
             self._of_thread.buffer = np.empty(len(rows) * len(others), self.rows.dtype)
         buffer = self._of_thread.buffer[: len(rows) * len(others)].reshape(len(rows), len(others))
         nearness = np.matmul(-2 * rows, others.T, out=buffer)
-        nearness += self.squares[start:]
+        nearness += self.squares[of]
         return nearness
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Euclidean distances of the rows `first` from the rows `second`, in float64 from their differences."""
-        return pair_distances(self._given, first, second)
+        return pair_distances(self.given, first, second)
 
 
 def _minima_of_groups(values: np.ndarray, per_group: int) -> np.ndarray:
