@@ -8,8 +8,8 @@ import numpy as np
 
 from isotropy_metrics.arrays import squared_norms
 
-CHUNK_ROWS = 512
-"""Rows that are read once, and used for their copy and every sum while they are in the processor's cache."""
+CHUNK_VALUES = 512 * 768
+"""Values that are read once, and used for their copy and every sum while they are in the processor's cache."""
 
 LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
 """Squared lengths of rows whose products neither vanish nor overflow in float32."""
@@ -60,12 +60,13 @@ def linear_sums(
     """
     unit_sum, unit_square_sum, shifted_sum = np.zeros((3, rows.shape[1]))
     norms, over_norm = np.empty(len(rows)), np.zeros(len(rows))
-    squares = np.empty((min(len(rows), CHUNK_ROWS), rows.shape[1]), rows.dtype)
+    chunk_rows = max(CHUNK_VALUES // rows.shape[1], 64)
+    squares = np.empty((min(len(rows), chunk_rows), rows.shape[1]), rows.dtype)
     weight = np.ones(len(rows)) if weight is None else weight
     out = rows if out is None else out
     with np.errstate(all="ignore"):  # what leaves the range is found below
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = slice(start, start + CHUNK_ROWS)
+        for start in range(0, len(rows), chunk_rows):
+            chunk = slice(start, start + chunk_rows)
             x = rows[chunk]
             squared = np.multiply(x, x, out=squares[: len(x)])
             norms[chunk] = np.einsum("ij->i", squared)

@@ -185,10 +185,16 @@ class Moments(UnitSums):
         self._purity: float | None = None
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
-        if len(rows) >= block_rows_of(rows.shape[1], self._block_values) // 2 or weight is not None:
-            self._join(self._aside(rows, weight))
-        elif len(rows):
+        block_rows = block_rows_of(rows.shape[1], self._block_values)
+        if weight is None and len(rows) < block_rows // 2:
             self._append(rows)
+        elif len(rows) <= 2 * block_rows:
+            self._add_at_once(rows, weight)
+        else:
+            aside = Moments(self._block_values)  # a bad row among many leaves `self` as it was
+            for of_block in aside._blocks(rows, weight):
+                aside._add_block(*of_block)
+            self._join(aside, is_ours=True)
 
     def _add_on_device(self, rows: torch.Tensor, weight: np.ndarray | None) -> None:
         """Add rows that lie on a device; their products stay there until the scatter is asked for."""
@@ -217,13 +223,10 @@ class Moments(UnitSums):
             self._within = within if self._within is None else self._within + within
             self._within_on_device = None
 
-    def _aside(self, rows: np.ndarray, weight: np.ndarray | None) -> Moments:
-        """Moments of these rows alone, so that a bad row among them leaves `self` as it was."""
-        aside = Moments(self._block_values)
-        for of_block in aside._blocks(rows, weight):
-            aside._add_block(*of_block)
-        aside._settle()
-        return aside
+    def _add_at_once(self, rows: np.ndarray, weight: np.ndarray | None = None) -> None:
+        """Add rows of few blocks: all of them, or none if one is bad."""
+        for of_block in list(self._blocks(rows, weight)):
+            self._add_block(*of_block)
 
     def _blocks(
         self, rows: np.ndarray, weight: np.ndarray | None = None
@@ -240,6 +243,8 @@ class Moments(UnitSums):
 
     def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill a block."""
+        if not len(rows):
+            return
         scalars, buffer = scalars_of(rows), self._buffer
         if buffer is None or buffer.rows.dtype != rows.dtype or buffer.filled + len(rows) > len(buffer.rows):
             self._empty_buffer()
@@ -289,14 +294,14 @@ class Moments(UnitSums):
         self._within += (np.concatenate([mass, -mass])[:, None] * deviation).T @ deviation
         self._pieces = [(float(mass.sum()), np.zeros_like(mean), mean)]
 
-    def _join(self, other: Moments) -> None:
+    def _join(self, other: Moments, is_ours: bool = False) -> None:
         other._settle()
         if other.n_features is None:
             return
         super()._join(other)
         self._forget()
         if self._within is None:
-            self._within = other._within.copy()
+            self._within = other._within if is_ours else other._within.copy()
         else:
             self._within += other._within
         self._pieces += other._pieces

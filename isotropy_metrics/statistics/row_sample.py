@@ -335,30 +335,34 @@ class RowSample:
         """One part, with the smallest keys only. Equal keys, of two samples with one seed, are ordered by content."""
         if not self._parts:
             return
-        if len(self._parts) > 1:
-            self._parts = [{name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}]
-        part = self._parts[0]
-        is_grouped = any(name in part for name in GROUPING)
-        if is_grouped and (part["keys"] >= self._threshold).any():  # of groups that another part has dropped
-            kept = part["keys"] < self._threshold
-            part = {name: column[kept] for name, column in part.items()}
-            self._parts = [part]
-        keys, rows = part["keys"], part["rows"]
-        if self.size is None or len(keys) <= self.size:
+        keys = np.concatenate([part["keys"] for part in self._parts])
+        kept = self._smallest(keys)
+        if len(self._parts) == 1 and len(kept) == len(keys):
             return
-        if is_grouped:
-            of_group, n_rows = np.unique(keys, return_counts=True)
-            n_fitting = max(int(np.searchsorted(np.cumsum(n_rows), self.size, side="right")), 1)
-            if n_fitting == len(of_group):
-                return
-            self._threshold = of_group[n_fitting]
+        columns = {name: [part[name] for part in self._parts] for name in self._parts[0]}
+        self._parts = [{name: _taken(parts, kept) for name, parts in columns.items()}]
+
+    def _smallest(self, keys: np.ndarray) -> np.ndarray:
+        """Indices of the rows that stay, ascending; the threshold then lets through what would stay with them."""
+        is_grouped = any(name in self._parts[0] for name in GROUPING)
+        kept = np.arange(len(keys))
+        if is_grouped:  # groups that another part has dropped go
             kept = np.flatnonzero(keys < self._threshold)
-        else:
-            self._threshold = np.partition(keys, self.size - 1)[self.size - 1]
-            below = np.flatnonzero(keys < self._threshold)
-            tied = sorted(np.flatnonzero(keys == self._threshold), key=lambda i: rows[i].tobytes())
-            kept = np.sort(np.concatenate([below, tied[: self.size - len(below)]]).astype(int))
-        self._parts = [{name: column[kept] for name, column in part.items()}]
+        if self.size is None or len(kept) <= self.size:
+            return kept
+        if is_grouped:
+            of_group, n_rows = np.unique(keys[kept], return_counts=True)
+            n_fitting = max(int(np.searchsorted(np.cumsum(n_rows), self.size, side="right")), 1)
+            if n_fitting < len(of_group):
+                self._threshold = of_group[n_fitting]
+                kept = np.flatnonzero(keys < self._threshold)
+            return kept
+        self._threshold = np.partition(keys, self.size - 1)[self.size - 1]
+        below, tied = np.flatnonzero(keys < self._threshold), np.flatnonzero(keys == self._threshold)
+        if len(below) + len(tied) > self.size:
+            rows = _taken([part["rows"] for part in self._parts], tied)
+            tied = tied[sorted(range(len(tied)), key=lambda i: rows[i].tobytes())]
+        return np.sort(np.concatenate([below, tied[: self.size - len(below)]]))
 
     def _order_by_position(self) -> None:
         for part in self._parts:
@@ -382,3 +386,16 @@ def hashed(ids: np.ndarray, seed: int) -> np.ndarray:
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))
     return (x >> np.uint64(11)) / 2.0**53
+
+
+def _taken(parts: list[np.ndarray], which: np.ndarray) -> np.ndarray:
+    """`np.concatenate(parts)[which]` for ascending indices, with one copy of what is taken and none of the rest."""
+    taken = np.empty((len(which), *parts[0].shape[1:]), np.result_type(*parts))
+    start, done = 0, 0
+    for part in parts:
+        stop = start + len(part)
+        n = int(np.searchsorted(which, stop)) - done
+        part = part.astype(taken.dtype, copy=False)
+        np.take(part, which[done : done + n] - start, axis=0, out=taken[done : done + n], mode="clip")
+        start, done = stop, done + n
+    return taken
