@@ -13,6 +13,7 @@ from clouds import CLOUD, CLOUDS, gaussian, golden_cloud
 from hypothesis import given
 from hypothesis import strategies as st
 from references import REFERENCES
+from threadpoolctl import threadpool_limits
 
 from isotropy_metrics.measures import (
     alpha_req,
@@ -257,6 +258,20 @@ def test_partition_isotropy_of_gaussian_rows_tends_to_its_law(variances):
     sample.update(rows)
     expected = np.exp(-(max(variances) - min(variances)) / 2)
     assert value(partition_isotropy, sample, centered=True) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("options", [{}, {"centered": True}, {"signs": "largest_positive"}])
+@pytest.mark.parametrize(("length", "least", "most"), [(40, 1e-11, 1e-6), (70, -1, 1e-11)], ids=["short", "long"])
+def test_partition_isotropy_multiplies_short_rows_only_in_float32(options, length, least, most):
+    rows = gaussian(3000, np.ones(300)) + 1
+    rows = (rows * length / np.linalg.norm(rows, axis=1).max()).astype(np.float32)
+    weight = np.random.default_rng(1).random(3000)
+    sample = RowSample(None)
+    sample.update(rows, weight=weight)
+    with threadpool_limits(2, user_api="blas"):
+        found = partition_isotropy(sample, **options)["partition_isotropy_log10"]
+    error = abs(found - math.log10(REFERENCES["partition_isotropy"](rows, weight, **options)))
+    assert least < error < most
 
 
 def test_partition_isotropy_is_a_logarithm_where_the_number_underflows():

@@ -556,6 +556,17 @@ def test_weights_stay_with_their_rows_and_are_one_where_none_came():
     np.testing.assert_array_equal(sample.weight, expected)
 
 
+def test_rows_of_both_precisions_are_kept_as_float64():
+    single, double = numbered(40).astype(np.float32), numbered(40, 40) + 1e-12
+    for size in (None, 50, 1000):
+        sample, expected = RowSample(size), RowSample(size)
+        for batch in (single, double):
+            sample.update(batch)
+        expected.update(np.concatenate([single, double]))
+        assert sample.rows.dtype == np.float64
+        np.testing.assert_array_equal(sample.rows, expected.rows)
+
+
 def test_a_refused_batch_leaves_the_sample_as_it_was():
     refused, undisturbed = RowSample(10), RowSample(10)
     for sample in (refused, undisturbed):

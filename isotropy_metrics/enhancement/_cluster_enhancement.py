@@ -112,16 +112,23 @@ def k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray, 
 
 
 def _k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.cluster import KMeans
+    from sklearn.cluster import KMeans, kmeans_plusplus
     from sklearn.exceptions import ConvergenceWarning
 
     rows, weight = sample.rows, sample.weight
     rows = rows.astype(_squarable_dtype(rows), copy=False)
+    step = max(1, len(rows) // max(START_ROWS, ROWS_PER_CLUSTER * n_clusters))
+    some, some_weight = rows[::step], None if weight is None else weight[::step]
+
+    def start(X: np.ndarray, n_clusters: int, random_state: np.random.RandomState) -> np.ndarray:
+        """k-means++ of float64 rows: of float32 rows it makes such a copy for every centre."""
+        X = X.astype(np.float64)
+        centers, _ = kmeans_plusplus(X, n_clusters, sample_weight=some_weight, random_state=random_state)
+        return centers
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer clusters than asked for, which k_means tells
-        step = max(1, len(rows) // max(START_ROWS, ROWS_PER_CLUSTER * n_clusters))
-        model = KMeans(n_clusters, n_init=N_STARTS, random_state=seed)
-        model.fit(rows[::step], sample_weight=None if weight is None else weight[::step])
+        model = KMeans(n_clusters, init=start, n_init=N_STARTS, random_state=seed).fit(some, sample_weight=some_weight)
         if step > 1:
             model = KMeans(n_clusters, init=model.cluster_centers_, n_init=1).fit(rows, sample_weight=weight)
     return model.cluster_centers_.astype(np.float64), model.labels_

@@ -15,6 +15,7 @@ from isotropy_metrics.enhancement._cluster_enhancement import (
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
 from isotropy_metrics.enhancement.all_but_the_top import check_n_directions, top_directions, without_directions
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
+from isotropy_metrics.statistics.side_by_side import side_by_side
 from isotropy_metrics.whole_number import whole_number
 
 FEATURES_PER_DIRECTION = 64
@@ -24,6 +25,9 @@ ROWS_PER_DIRECTION = 5
 """With fewer, the directions are those of the rows that happened to be there."""
 
 KMEANS2_ITERATIONS = 10
+
+WORKER_VALUES = 2**19
+"""Values that are worth a thread of their own."""
 
 
 class ClusterBased(ClusterEnhancement):
@@ -158,12 +162,16 @@ class ClusterBased(ClusterEnhancement):
         n_clusters, n_directions = cluster_directions_.shape[:2]
         least = self._min_cluster_size(n_directions)
         sizes = np.bincount(labels, minlength=n_clusters)
-        for cluster, members in enumerate(members_of_each(labels, n_clusters)):
+
+        def solve(cluster: int, members: np.ndarray) -> None:
             if len(members) >= least:
                 rows, weight = rows_and_weight(sample, members)
                 cluster_means_[cluster] = np.average(rows, axis=0, weights=weight)
                 rows -= cluster_means_[cluster]
                 cluster_directions_[cluster] = spanned_directions(rows, weight, n_directions)
+
+        with side_by_side(sample.rows.size // WORKER_VALUES) as (map_of_clusters, _):
+            list(map_of_clusters(solve, range(n_clusters), members_of_each(labels, n_clusters)))
         if sizes.min() < least:
             warnings.warn(
                 f"{np.sum(sizes < least)} of {n_clusters} clusters have fewer than {least} rows (the smallest "
@@ -224,12 +232,17 @@ def spanned_directions(centered: np.ndarray, weight: np.ndarray | None, n_direct
     """The directions of largest variance of centred rows, (n_directions, n_features); zeros beyond their rank."""
     from scipy.linalg import eigh
 
-    n_features = centered.shape[1]
-    directions = np.zeros((n_directions, n_features))
+    directions = np.zeros((n_directions, centered.shape[1]))
     if not n_directions:
         return directions
-    scatter = centered.T @ (centered if weight is None else centered * weight[:, None])
-    values, axes = eigh(scatter, subset_by_index=[n_features - n_directions, n_features - 1])
-    spanned = values[::-1] > n_features * np.finfo(np.float64).eps * np.trace(scatter)
-    directions[spanned] = axes[:, ::-1].T[spanned]
+    scaled = centered if weight is None else centered * np.sqrt(weight)[:, None]
+    by_rows = len(scaled) < scaled.shape[1]  # then the products of rows are fewer, and have the same eigenvalues
+    products = scaled @ scaled.T if by_rows else scaled.T @ scaled
+    n = len(products)
+    values, axes = eigh(products, subset_by_index=[max(n - n_directions, 0), n - 1])
+    spanned = values[::-1] > centered.shape[1] * np.finfo(np.float64).eps * np.trace(products)
+    axes = axes[:, ::-1][:, spanned]
+    if by_rows:
+        axes = np.linalg.qr(scaled.T @ axes)[0]
+    directions[: axes.shape[1]] = axes.T
     return directions
