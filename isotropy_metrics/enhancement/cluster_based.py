@@ -15,7 +15,7 @@ from isotropy_metrics.enhancement._cluster_enhancement import (
 from isotropy_metrics.enhancement._fitting_rows import EnhancementWarning
 from isotropy_metrics.enhancement.all_but_the_top import check_n_directions, top_directions, without_directions
 from isotropy_metrics.statistics import Moments, RowSample, RowStatistics
-from isotropy_metrics.statistics.side_by_side import side_by_side
+from isotropy_metrics.statistics.side_by_side import WORKER_VALUES, side_by_side
 from isotropy_metrics.whole_number import whole_number
 
 FEATURES_PER_DIRECTION = 64
@@ -25,9 +25,6 @@ ROWS_PER_DIRECTION = 5
 """With fewer, the directions are those of the rows that happened to be there."""
 
 KMEANS2_ITERATIONS = 10
-
-WORKER_VALUES = 2**19
-"""Values that are worth a thread of their own."""
 
 
 class ClusterBased(ClusterEnhancement):

@@ -10,7 +10,7 @@ from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
 from isotropy_metrics.statistics import RowSample
-from isotropy_metrics.statistics.side_by_side import side_by_side
+from isotropy_metrics.statistics.side_by_side import WORKER_VALUES, equal_blocks, side_by_side
 
 SIGNS = ("both", "largest_positive")
 
@@ -19,9 +19,6 @@ CHUNK_ROWS = 1024
 
 LONGEST_SINGLE = 64.0
 """Of no longer rows, float32 products leave an error of about 1e-6 in the exponents."""
-
-WORKER_VALUES = 2**19
-"""Values that are worth a thread of their own."""
 
 
 @measure_of(
@@ -107,8 +104,8 @@ def partition_isotropy(
             log_f_of_sign[:] = largest + np.log(np.exp(exponents, out=exponents).sum(axis=0, dtype=np.float64))
         return log_f
 
-    with side_by_side(rows.size // WORKER_VALUES) as (map_of_chunks, _):
-        chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS)]
+    with side_by_side(rows.size // WORKER_VALUES) as (map_of_chunks, n_workers):
+        chunks = equal_blocks(len(rows), CHUNK_ROWS, n_workers)
         gram = np.zeros((rows.shape[1], rows.shape[1]))
         for of_chunk in map_of_chunks(gram_of, chunks):
             gram += of_chunk

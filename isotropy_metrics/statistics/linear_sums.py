@@ -48,11 +48,14 @@ def linear_sums(
     first_row: int = 0,
     shift: np.ndarray | None = None,
     out: np.ndarray | None = None,
+    *,
+    only_units: bool = False,
 ) -> LinearSums:
     """The sums of these rows (n_samples, n_features); with a shift, rows − shift are left in `out`.
 
     Args:
         first_row: the number that the first of these rows has for the user, for errors.
+        only_units: leave `shifted_sum` zero.
 
     Raises:
         ValueError: a row is not finite.
@@ -75,7 +78,8 @@ def linear_sums(
             np.divide(weight[chunk], np.sqrt(norms[chunk]), out=over_norm[chunk], where=norms[chunk] > 0)
             unit_sum += over_norm[chunk].astype(x.dtype) @ x
             unit_square_sum += (over_norm[chunk] ** 2).astype(x.dtype) @ squared
-            shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
+            if not only_units:
+                shifted_sum += weight[chunk].astype(x.dtype) @ out[chunk]
     _check_range(rows, norms, over_norm, first_row)
     return LinearSums(_scalars_of(rows, norms, weight), unit_sum, unit_square_sum, shifted_sum)
 

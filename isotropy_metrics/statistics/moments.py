@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isotropy_metrics.statistics.linear_sums import LinearSums, linear_sums, scalars_of
-from isotropy_metrics.statistics.side_by_side import one_thread, side_by_side
+from isotropy_metrics.statistics.side_by_side import WORKER_VALUES, equal_blocks, one_thread, side_by_side
 from isotropy_metrics.statistics.tridiagonal_form import TridiagonalForm
 from isotropy_metrics.statistics.unit_sums import UnitSums
 
@@ -23,9 +23,6 @@ BLOCK_VALUES = 8192 * 768
 
 DIRECT_ROWS = 32_768
 """Rows that go into one product where they need no copy."""
-
-WORKER_VALUES = 2**19
-"""Values that are worth a thread of their own."""
 
 SHIFT_WHEN_MEAN_SHARE = 0.9
 """A block is centred before it is squared when some feature owes this share of its square to its mean (mean = 3σ)."""
@@ -233,13 +230,14 @@ class Moments(UnitSums):
     ) -> Iterator[tuple[LinearSums, _BlockScatter]]:
         """The sums and the scatter of every block of these rows."""
         with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
-            blocks = _equal_blocks(len(rows), DIRECT_ROWS, n_workers)
-            if weight is not None or any(_first_shift(rows[block]) is not None for block in blocks):
-                blocks = _equal_blocks(len(rows), block_rows_of(rows.shape[1], self._block_values), n_workers)
+            blocks = equal_blocks(len(rows), DIRECT_ROWS, n_workers)
+            is_direct = weight is None and all(_first_shift(rows[block]) is None for block in blocks)
+            if not is_direct:
+                blocks = equal_blocks(len(rows), block_rows_of(rows.shape[1], self._block_values), n_workers)
             spaces = [_Workspace() for _ in range(n_workers)]
             for first in range(0, len(blocks), n_workers):
                 together = blocks[first : first + n_workers]
-                yield from map_of_blocks(partial(_of_block, rows, weight), together, spaces)
+                yield from map_of_blocks(partial(_of_block, rows, weight, is_direct), together, spaces)
 
     def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill a block."""
@@ -347,11 +345,11 @@ class _Workspace:
 
 
 def _of_block(
-    rows: np.ndarray, weight: np.ndarray | None, part: slice, space: _Workspace
+    rows: np.ndarray, weight: np.ndarray | None, is_direct: bool, part: slice, space: _Workspace
 ) -> tuple[LinearSums, _BlockScatter]:
-    """All that `Moments` needs of some of the rows."""
+    """All that `Moments` needs of some of the rows; `is_direct` if their first ones are known to need no shift."""
     block, block_weight = rows[part], None if weight is None else weight[part]
-    shift = _first_shift(block[:FIRST_ROWS])
+    shift = None if is_direct else _first_shift(block)
     shifted = block if shift is None else space.like(block)
     sums = linear_sums(block, block_weight, part.start, shift, shifted)
     return sums, _scatter_of(shifted, shift, sums, block_weight)
@@ -374,13 +372,6 @@ def _scatter_of(
         residual, shift = residual - step, shift + step
         gram = _gram(shifted, weight, step, block_rows_of(shifted.shape[1]))
     return _BlockScatter(mass, residual, shift + residual, gram)
-
-
-def _equal_blocks(n_rows: int, most: int, at_once: int) -> list[slice]:
-    """At most so many rows each, and so many blocks that as many are left for every turn of `at_once`."""
-    n_blocks = -(-n_rows // (most * at_once)) * at_once
-    bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int)
-    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if start < stop]
 
 
 def block_rows_of(n_features: int, block_values: int = BLOCK_VALUES) -> int:

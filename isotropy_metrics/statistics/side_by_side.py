@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
+WORKER_VALUES = 2**19
+"""Values of rows that are worth a thread of their own."""
+
 MOST_WORKERS = 8
 """Each holds a block and its products; more cores than that are left to the threads of BLAS."""
 
@@ -39,6 +44,13 @@ def side_by_side(most: int) -> Iterator[tuple[Map, int]]:
             yield pool.map, n_workers
     finally:
         _in_use.release()
+
+
+def equal_blocks(n_rows: int, most: int, at_once: int) -> list[slice]:
+    """At most so many rows each, and so many blocks that as many are left for every turn of `at_once`."""
+    n_blocks = -(-n_rows // (most * at_once)) * at_once
+    bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int)
+    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if start < stop]
 
 
 @contextmanager

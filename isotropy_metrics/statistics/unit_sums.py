@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from isotropy_metrics.statistics.linear_sums import (
     LinearSums,
     linear_sums,
 )
+from isotropy_metrics.statistics.side_by_side import WORKER_VALUES, equal_blocks, side_by_side
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK_ROWS = 8192
-"""Rows that are summed in one go on a device."""
+"""Rows that are summed in one go."""
 
 
 class UnitSums:
@@ -151,8 +153,11 @@ class UnitSums:
         return self._scalars[name]
 
     def _add(self, rows: np.ndarray, weight: np.ndarray | None) -> None:
-        if len(rows):
-            self._add_linear(linear_sums(rows, weight))
+        with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
+            blocks = equal_blocks(len(rows), BLOCK_ROWS, n_workers)
+            of_blocks = list(map_of_blocks(partial(_of_block, rows, weight), blocks))
+        for of_block in of_blocks:
+            self._add_linear(of_block)
 
     def _add_on_device(self, rows: torch.Tensor, weight: np.ndarray | None) -> None:
         """Add rows that lie on a device, without bringing them to the host."""
@@ -194,3 +199,8 @@ class UnitSums:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_rows={self.n_rows}, n_features={self.n_features})"
+
+
+def _of_block(rows: np.ndarray, weight: np.ndarray | None, part: slice) -> LinearSums:
+    """The sums of some of the rows."""
+    return linear_sums(rows[part], None if weight is None else weight[part], part.start, only_units=True)
