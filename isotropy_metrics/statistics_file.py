@@ -69,27 +69,41 @@ def load_statistics(path: str | Path) -> tuple[list[Any], dict[str, Any]]:
         ValueError: it is not one that `save_statistics` wrote, it is damaged, or of a newer version.
         ImportError: safetensors is not installed.
     """
-    path = Path(path)
+    content, arrays = _read(Path(path))
+    try:
+        statistics = [
+            KINDS[each["kind"]].from_state_dict(_rebuilt(each["state"], arrays)) for each in content["statistics"]
+        ]
+        return statistics, content["facts"]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def load_facts(path: str | Path) -> dict[str, Any]:
+    """The facts alone; it reads no array and raises as `load_statistics` does."""
+    content, _ = _read(Path(path), with_arrays=False)
+    try:
+        return content["facts"]
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _read(path: Path, with_arrays: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What describes the statistics of a file, and their arrays."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     safetensors = optional("safetensors", "safetensors", PURPOSE)
     try:
         with safetensors.safe_open(path, "numpy") as opened:
             content = json.loads((opened.metadata() or {}).get("content", "{}"))
-            arrays = {name: opened.get_tensor(name) for name in opened.keys()}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()} if with_arrays else {}
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as a file of statistics: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is no file of statistics: `isotropy-metrics measure --state` writes such files")
     if content.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path} is of format {content.get('format_version')}; this version reads {FORMAT_VERSION}")
-    try:
-        statistics = [
-            KINDS[each["kind"]].from_state_dict(_rebuilt(each["state"], arrays)) for each in content["statistics"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return statistics, content["facts"]
+    return content, arrays
 
 
 def _described(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -63,6 +64,19 @@ def test_they_are_two_at_a_time_with_a_thread_each(two_threads):
         with side_by_side.side_by_side(2) as (_, n_inside):
             assert n_inside == 1
     assert n_threads() == {2}
+
+
+def test_what_has_not_begun_is_dropped_after_an_interrupt(two_threads):
+    begun = []
+
+    def work(i):
+        begun.append(i)
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt), side_by_side.side_by_side(2) as (map_, _):
+        for _ in map_(work, range(200)):
+            raise KeyboardInterrupt
+    assert len(begun) < 20 and n_threads() == {2}
 
 
 def test_another_thread_meanwhile_leaves_the_setting_alone(two_threads):

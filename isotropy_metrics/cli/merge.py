@@ -14,7 +14,7 @@ from isotropy_metrics.cli.words import words
 from isotropy_metrics.embedding_files.measured_file import check_asked, values_of
 from isotropy_metrics.embedding_files.output_path import check_output
 from isotropy_metrics.measures import find_measures, measure, merge_statistics
-from isotropy_metrics.statistics_file import load_statistics, save_statistics
+from isotropy_metrics.statistics_file import load_facts, load_statistics, save_statistics
 
 ALIKE = ("columns", "measures", "interval", "sample_size", "seed")
 """What was asked must be the same for all parts."""
@@ -46,9 +46,8 @@ def _merge(options: argparse.Namespace) -> None:
     twice = next((path for path, count in Counter(options.states).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is named twice: its rows would count twice")
-    parts = {path: load_statistics(path) for path in options.states}
-    asked = _checked({path: facts for path, (_, facts) in parts.items()})
-    statistics = merge_statistics(own for own, _ in parts.values())
+    facts_of = {path: load_facts(path) for path in options.states}
+    asked = _checked(facts_of)
     there = asked["measures"]
     chosen = find_measures(there if options.measures is None else words(options.measures))
     unknown = [each.name for each in chosen if each.name not in there]
@@ -60,15 +59,16 @@ def _merge(options: argparse.Namespace) -> None:
         raise ValueError("--interval needs parts that were measured with --interval too")
     own_options = options_of_measures(options.option, chosen)
     check_asked(chosen, own_options, options.interval, weighted=False)
+    statistics = merge_statistics(load_statistics(path)[0] for path in options.states)  # two at a time in memory
     if options.output is not None:
-        files = [file for _, facts in parts.values() for file in facts["asked"]["files"]]
-        streams = [stream for _, facts in parts.values() for stream in _streams(facts)]
+        files = [file for facts in facts_of.values() for file in facts["asked"]["files"]]
+        streams = [stream for facts in facts_of.values() for stream in _streams(facts)]
         done = {"n_files": len(files), "n_batches": 0, "n_rows_of_file": 0, "n_rows": statistics[0].n_rows}
         save_statistics(options.output, statistics, asked=asked | {"files": files, "stream": streams}, done=done)
     settings = {"interval": options.interval, "null": options.null, "seed": asked["seed"]}
     with warnings_as_sentences():
         values = values_of(measure, statistics, chosen, own_options, settings, options.measures is not None, False)
-    print_result(values, [(" + ".join(parts), "statistics")], as_json=options.json)
+    print_result(values, [(" + ".join(options.states), "statistics")], as_json=options.json)
 
 
 def _checked(facts: dict[str, dict[str, Any]]) -> dict[str, Any]:

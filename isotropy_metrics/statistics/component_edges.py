@@ -56,9 +56,9 @@ def _square_distances(products: Products, component: np.ndarray) -> tuple[np.nda
     def shortest_of(start: int) -> tuple[tuple[np.ndarray, slice], np.ndarray]:
         """Of the rows from here on to the components that do not come before: where it belongs, and what it is."""
         block = slice(start, start + block_rows)
-        distance = products.nearness(block, slice(start, None))
-        distance += squares[block, None]
-        of_row = np.minimum.reduceat(distance, np.maximum(starts[component[start] :] - start, 0), axis=1)
+        nearness = products.nearness(block, slice(start, None))
+        of_row = np.minimum.reduceat(nearness, np.maximum(starts[component[start] :] - start, 0), axis=1)
+        of_row += squares[block, None]
         first = np.flatnonzero(np.diff(component[block], prepend=-1))
         return (component[block][first], slice(component[start], None)), np.minimum.reduceat(of_row, first, axis=0)
 

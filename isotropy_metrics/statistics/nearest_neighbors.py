@@ -38,10 +38,11 @@ def nearest_neighbors(rows: np.ndarray, k: int, device: Any = None) -> tuple[np.
     """
     first, copy_of = distinct_rows(rows)
     each = np.arange(len(first))
+    labels = np.random.default_rng(0).permutation(each)  # rows in an order of their own, in which no period is left
     if len(first) == len(rows):
-        return nearest_of_other_labels(rows, each, k, labels=each, device=device)
+        return nearest_of_other_labels(rows, each, k, labels=labels, device=device)
     k_of_distinct = min(k, len(first) - 1)
-    distances, indices = nearest_of_other_labels(rows[first], each, k_of_distinct, labels=each, device=device)
+    distances, indices = nearest_of_other_labels(rows[first], each, k_of_distinct, labels=labels, device=device)
     return with_copies(distances, indices, copy_of, k)
 
 

@@ -39,9 +39,13 @@ def side_by_side(most: int) -> Iterator[tuple[Map, int]]:
     if not 1 < n_workers <= n_threads <= MOST_WORKERS or not _in_use.acquire(blocking=False):
         yield map, 1
         return
+    pool = ThreadPoolExecutor(n_workers, "side_by_side")
     try:
-        with blas.limit(limits=1), ThreadPoolExecutor(n_workers, "side_by_side") as pool:
-            yield pool.map, n_workers
+        with blas.limit(limits=1):
+            try:
+                yield pool.map, n_workers
+            finally:
+                pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C what has not begun is not wanted
     finally:
         _in_use.release()
 
