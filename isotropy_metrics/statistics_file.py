@@ -80,7 +80,7 @@ def load_statistics(path: str | Path) -> tuple[list[Any], dict[str, Any]]:
 
 
 def load_facts(path: str | Path) -> dict[str, Any]:
-    """The facts alone; it reads no array and raises as `load_statistics` does."""
+    """The facts alone. It reads no array: of what `load_statistics` raises, a damaged array goes unnoticed."""
     content, _ = _read(Path(path), with_arrays=False)
     try:
         return content["facts"]

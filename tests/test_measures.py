@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 
 import marbut
@@ -260,18 +261,18 @@ def test_partition_isotropy_of_gaussian_rows_tends_to_its_law(variances):
     assert value(partition_isotropy, sample, centered=True) == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize("options", [{}, {"centered": True}, {"signs": "largest_positive"}])
-@pytest.mark.parametrize(("length", "least", "most"), [(40, 1e-11, 1e-6), (70, -1, 1e-11)], ids=["short", "long"])
-def test_partition_isotropy_multiplies_short_rows_only_in_float32(options, length, least, most):
-    rows = gaussian(3000, np.ones(300)) + 1
-    rows = (rows * length / np.linalg.norm(rows, axis=1).max()).astype(np.float32)
-    weight = np.random.default_rng(1).random(3000)
+@pytest.mark.parametrize("options", [{}, {"centered": True}, {"signs": "largest_positive"}, {"legacy_rows": True}])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_partition_isotropy_of_chunks_side_by_side_is_that_of_all_rows(options, dtype, monkeypatch):
+    monkeypatch.setattr(sys.modules[partition_isotropy.function.__module__], "WORKER_VALUES", 1000)
+    rows = (gaussian(3000, 1 / np.arange(1, 31)) + 0.3).astype(dtype)
     sample = RowSample(None)
-    sample.update(rows, weight=weight)
-    with threadpool_limits(2, user_api="blas"):
-        found = partition_isotropy(sample, **options)["partition_isotropy_log10"]
-    error = abs(found - math.log10(REFERENCES["partition_isotropy"](rows, weight, **options)))
-    assert least < error < most
+    sample.update(rows, weight=np.random.default_rng(1).random(3000) * 1e-300)
+    reference = math.log10(REFERENCES["partition_isotropy"](rows, sample.weight * 1e300, **options))
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found = partition_isotropy(sample, **options)["partition_isotropy_log10"]
+        assert found == pytest.approx(reference, abs=1e-11)
 
 
 def test_partition_isotropy_is_a_logarithm_where_the_number_underflows():

@@ -124,8 +124,12 @@ def test_the_nearest_rows_of_other_labels_are_found_for_those_asked_for():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_memory_stays_far_below_that_of_all_pairs(dtype):
+@pytest.mark.parametrize(
+    "spread", [0, 30, 1e4], ids=["one cloud", "clusters", "clusters that float32 cannot tell apart"]
+)
+def test_memory_stays_far_below_that_of_all_pairs(dtype, spread):
     rows = np.random.default_rng(0).standard_normal((10_000, 64)).astype(dtype)
+    rows += spread * np.eye(64, dtype=dtype)[np.arange(10_000) % 3]
     tracemalloc.start()
     neighbors = nearest_neighbors(rows, 20)
     _, peak_of_neighbors = tracemalloc.get_traced_memory()

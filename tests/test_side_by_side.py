@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from isotropy_metrics.statistics import Moments, UnitMoments, moments, side_by_side
+from isotropy_metrics.enhancement import cluster_based
+from isotropy_metrics.statistics import Moments, UnitMoments, UnitSums, moments, side_by_side, unit_sums
 from isotropy_metrics.statistics.side_by_side import MOST_WORKERS
 
 BLAS = ThreadpoolController().select(user_api="blas")
@@ -74,8 +75,9 @@ def test_what_has_not_begun_is_dropped_after_an_interrupt(two_threads):
         time.sleep(0.02)
 
     with pytest.raises(KeyboardInterrupt), side_by_side.side_by_side(2) as (map_, _):
-        for _ in map_(work, range(200)):
-            raise KeyboardInterrupt
+        results = map_(work, range(200))
+        next(results)
+        raise KeyboardInterrupt
     assert len(begun) < 20 and n_threads() == {2}
 
 
@@ -111,6 +113,39 @@ def test_moments_are_those_of_one_block_after_the_other(two_threads, kind, dtype
     for name in ("mean", "scatter", "unit_sum", "unit_square_sum", "eigenvalues", "raw_eigenvalues"):
         ours, theirs = getattr(beside, name), getattr(after, name)
         assert np.abs(ours - theirs).max() <= rel * max(np.abs(theirs).max(), 1e-300), name
+
+
+@pytest.mark.parametrize("d", [1, 2, 8, 40])
+def test_unit_sums_are_those_of_all_rows(monkeypatch, two_threads, d):
+    monkeypatch.setattr(unit_sums, "WORKER_VALUES", 1000)
+    monkeypatch.setattr(unit_sums, "BLOCK_ROWS", 700)
+    weight = np.random.default_rng(1).random(5000)
+    rows = (CLOUD[:, :d] + 3).astype(np.float32)
+    rows[17] = 0
+    found = UnitSums()
+    found.update(rows, weight=weight)
+    rows, weight = np.delete(rows.astype(float), 17, axis=0), np.delete(weight, 17)
+    units = rows / np.linalg.norm(rows, axis=1)[:, None]
+    np.testing.assert_allclose(found.unit_sum, weight @ units, rtol=1e-7, atol=1e-7 * weight.sum())
+    np.testing.assert_allclose(found.unit_square_sum, weight**2 @ units**2, rtol=1e-7, atol=1e-7 * weight.sum())
+    rows[4900, d - 1] = np.inf
+    with pytest.raises(ValueError, match="row 4900 of the embeddings holds inf"):
+        found.update(rows)
+    assert (found.n_rows, found.n_zero_rows) == (5000, 1)
+
+
+@pytest.mark.parametrize("n", [600, 3000], ids=["fewer rows than features", "more"])
+def test_clusters_are_solved_as_one_after_the_other(monkeypatch, n):
+    rows = np.random.default_rng(0).normal(size=(n, 100)) + 30 * np.eye(100)[np.arange(n) % 10]
+    fitted = []
+    for n_of_blas, worker_values in ((1, cluster_based.WORKER_VALUES), (2, 1000)):
+        monkeypatch.setattr(cluster_based, "WORKER_VALUES", worker_values)
+        with threadpool_limits(n_of_blas, user_api="blas"):
+            fitted.append(cluster_based.ClusterBased(10, 5, min_cluster_size=5).fit(rows))
+    one, two = fitted
+    np.testing.assert_allclose(one.cluster_means_, two.cluster_means_, rtol=1e-12)
+    for first, second in zip(one.cluster_directions_, two.cluster_directions_, strict=True):
+        np.testing.assert_allclose(np.abs(first @ second.T), np.eye(5), atol=1e-9)
 
 
 def test_the_same_rows_give_the_same_bits_again(two_threads):

@@ -59,7 +59,7 @@ def _merge(options: argparse.Namespace) -> None:
         raise ValueError("--interval needs parts that were measured with --interval too")
     own_options = options_of_measures(options.option, chosen)
     check_asked(chosen, own_options, options.interval, weighted=False)
-    statistics = merge_statistics(load_statistics(path)[0] for path in options.states)  # two at a time in memory
+    statistics = merge_statistics(load_statistics(path)[0] for path in options.states)  # one after the other
     if options.output is not None:
         files = [file for facts in facts_of.values() for file in facts["asked"]["files"]]
         streams = [stream for facts in facts_of.values() for stream in _streams(facts)]

@@ -122,7 +122,7 @@ def _k_means(sample: RowSample, n_clusters: int, seed: int) -> tuple[np.ndarray,
 
     def start(X: np.ndarray, n_clusters: int, random_state: np.random.RandomState) -> np.ndarray:
         """k-means++ of float64 rows: of float32 rows it makes such a copy for every centre."""
-        X = X.astype(np.float64)
+        X = X.astype(np.float64, copy=False)
         centers, _ = kmeans_plusplus(X, n_clusters, sample_weight=some_weight, random_state=random_state)
         return centers
 

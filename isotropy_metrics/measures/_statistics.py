@@ -110,6 +110,7 @@ def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
             raise ValueError(f"a part has {len(part)} statistics, the first has {len(merged)}: they are no like parts")
         for own, other in zip(merged, part, strict=True):
             own.merge(other)
+        del part, own, other  # the next part comes when this one is gone
     if merged is None:
         raise ValueError("there are no parts to merge")
     return merged

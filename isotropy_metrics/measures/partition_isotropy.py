@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from isotropy_metrics.arrays import squared_norms
 from isotropy_metrics.measures._degenerate import nan_because
 from isotropy_metrics.measures._measure import measure_of, ten_per_dimension
 from isotropy_metrics.statistics import RowSample
@@ -16,9 +15,6 @@ SIGNS = ("both", "largest_positive")
 
 CHUNK_ROWS = 1024
 """Rows whose products are held at once, on every core."""
-
-LONGEST_SINGLE = 64.0
-"""Of no longer rows, float32 products leave an error of about 1e-6 in the exponents."""
 
 
 @measure_of(
@@ -46,8 +42,8 @@ def partition_isotropy(
 
     1 is isotropic. For Gaussian rows with mean 0 it tends to exp(−(λ_max − λ_min)/2); it spans hundreds of orders of
     magnitude, so that it is computed and best read as a logarithm. It is the I₁ of Ait-Saada & Nadif (2023); their
-    I₂ = std(F)/mean(F), larger for less isotropic spaces, is `partition_variation`. float32 rows of length 64 at the
-    most are multiplied in float32, which leaves an error of about 1e-6 in the logarithm; all others in float64.
+    I₂ = std(F)/mean(F), larger for less isotropic spaces, is `partition_variation`. All
+    is computed in float64: in float32 the eigenvectors of near-equal eigenvalues turn, and the value with them.
 
     What it does not tell: anything of the directions between the two extreme ones, and it changes with the scale of
     the rows. It serves comparison with older papers; for the rest see `isoscore`.
@@ -81,34 +77,33 @@ def partition_isotropy(
     reason = _degenerate(rows)
     if reason:
         return nan_because("partition_isotropy", reason, "partition_isotropy_log10", "partition_variation")
-    weight = np.ones(len(rows)) if weight is None else weight / weight.max()
-    mean = weight @ rows / weight.sum() if centered else np.zeros(rows.shape[1])
-    is_short = float(squared_norms(rows).max()) + mean @ mean < LONGEST_SINGLE**2
-    dtype = rows.dtype if is_short else np.dtype(np.float64)
+    weight = np.ones(len(rows)) if weight is None else weight
+    log_weight = np.log(weight)
+    mean = np.average(rows.astype(np.float64), axis=0, weights=weight) if centered else np.zeros(rows.shape[1])
     n_signs = 2 if signs == "both" else 1
 
     def gram_of(chunk: slice) -> np.ndarray:
         x = (rows[chunk] - mean) * np.sqrt(weight[chunk, None])
-        x = x.astype(dtype, copy=False)
         return x.T @ x
 
     def log_f_of(chunk: slice) -> np.ndarray:
         """ln Σ exp(± uᵀ w) over these rows, (n_signs, n_features)."""
-        projections = (rows[chunk] - mean).astype(dtype, copy=False) @ eigenvectors.astype(dtype, copy=False)
+        projections = (rows[chunk] - mean) @ eigenvectors
         log_f = np.empty((n_signs, rows.shape[1]))
         for sign, log_f_of_sign in zip((1, -1), log_f, strict=False):
             exponents = sign * projections
-            exponents += np.log(weight[chunk, None]).astype(dtype)
+            exponents += log_weight[chunk, None]
             largest = exponents.max(axis=0)
             exponents -= largest
-            log_f_of_sign[:] = largest + np.log(np.exp(exponents, out=exponents).sum(axis=0, dtype=np.float64))
+            log_f_of_sign[:] = largest + np.log(np.exp(exponents, out=exponents).sum(axis=0))
         return log_f
 
     with side_by_side(rows.size // WORKER_VALUES) as (map_of_chunks, n_workers):
         chunks = equal_blocks(len(rows), CHUNK_ROWS, n_workers)
         gram = np.zeros((rows.shape[1], rows.shape[1]))
-        for of_chunk in map_of_chunks(gram_of, chunks):
-            gram += of_chunk
+        for first in range(0, len(chunks), n_workers):
+            for of_chunk in map_of_chunks(gram_of, chunks[first : first + n_workers]):
+                gram += of_chunk
         eigenvectors = np.linalg.eigh(gram)[1]
         largest = eigenvectors[np.abs(eigenvectors).argmax(axis=0), np.arange(rows.shape[1])]
         eigenvectors *= np.sign(largest)

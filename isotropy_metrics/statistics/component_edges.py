@@ -81,9 +81,11 @@ def _shortest(products: Products, ours: slice, theirs: slice, bound: np.float64)
         block = slice(start, min(start + products.block_rows, ours.stop))
         square = products.nearness(block, theirs)
         square += products.squares[block, None]
-        row, column = np.nonzero(square <= bound)
-        if len(row) > AMBIGUOUS * len(square):
-            return _shortest_by_rows(products.given, products.order[ours], products.order[theirs])
+        is_near = square <= bound
+        if np.count_nonzero(is_near) > AMBIGUOUS * len(square):
+            of_components = (products.order[ours], products.order[theirs])
+            return _shortest_by_rows(products.given, *sorted(of_components, key=len))
+        row, column = np.nonzero(is_near)
         found.append((products.order[row + start], products.order[column + theirs.start]))
     first, second = (np.concatenate(each) for each in zip(*found, strict=True))
     distance = products.distances(first, second)
@@ -91,10 +93,10 @@ def _shortest(products: Products, ours: slice, theirs: slice, bound: np.float64)
     return first[nearest], second[nearest], distance[nearest]
 
 
-def _shortest_by_rows(rows: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
-    """The same, where products in float32 leave too many pairs in the running."""
-    both = np.concatenate([ours, theirs])
-    is_theirs = (np.arange(len(both)) >= len(ours)).astype(int)
-    distances, indices = nearest_of_other_labels(rows[both], np.arange(len(ours)), 1, labels=is_theirs)
+def _shortest_by_rows(rows: np.ndarray, few: np.ndarray, many: np.ndarray) -> tuple[int, int, float]:
+    """The same, where products in float32 leave too many pairs in the running: a search for each of the few rows."""
+    both = np.concatenate([few, many])
+    is_of_many = (np.arange(len(both)) >= len(few)).astype(int)
+    distances, indices = nearest_of_other_labels(rows[both], np.arange(len(few)), 1, labels=is_of_many)
     nearest = distances[:, 0].argmin()
-    return ours[nearest], both[indices[nearest, 0]], distances[nearest, 0]
+    return few[nearest], both[indices[nearest, 0]], distances[nearest, 0]

@@ -28,6 +28,7 @@ class DeviceProducts:
 
         n, d = rows.shape
         self.block_rows = max(BLOCK_ENTRIES // n, 1)
+        self.order = order
         self._given = torch.from_numpy(rows).to(device)
         mean, scale = centre_and_scale(rows)
         mean = torch.from_numpy(mean).to(device)

@@ -11,6 +11,9 @@ from isotropy_metrics.arrays import squared_norms
 CHUNK_VALUES = 512 * 768
 """Values that are read once, and used for their copy and every sum while they are in the processor's cache."""
 
+CHUNK_ROWS = 64, 512
+"""At least, and at most: sums of more float32 rows lose digits before they are added in float64."""
+
 LEAST_SINGLE, MOST_SINGLE = 1e-30, 1e30
 """Squared lengths of rows whose products neither vanish nor overflow in float32."""
 
@@ -63,7 +66,7 @@ def linear_sums(
     """
     unit_sum, unit_square_sum, shifted_sum = np.zeros((3, rows.shape[1]))
     norms, over_norm = np.empty(len(rows)), np.zeros(len(rows))
-    chunk_rows = max(CHUNK_VALUES // rows.shape[1], 64)
+    chunk_rows = int(np.clip(CHUNK_VALUES // rows.shape[1], *CHUNK_ROWS))
     squares = np.empty((min(len(rows), chunk_rows), rows.shape[1]), rows.dtype)
     weight = np.ones(len(rows)) if weight is None else weight
     out = rows if out is None else out

@@ -188,7 +188,8 @@ class Moments(UnitSums):
         if weight is None and len(rows) < block_rows // 2:
             self._append(rows)
         elif len(rows) <= 2 * block_rows:
-            self._add_at_once(rows, weight)
+            for of_block in list(self._blocks(rows, weight)):  # all of them, or none if a row is bad
+                self._add_block(*of_block)
         else:
             aside = Moments(self._block_values)  # a bad row among many leaves `self` as it was
             for of_block in aside._blocks(rows, weight):
@@ -221,11 +222,6 @@ class Moments(UnitSums):
             within = self._within_on_device.cpu().numpy()
             self._within = within if self._within is None else self._within + within
             self._within_on_device = None
-
-    def _add_at_once(self, rows: np.ndarray, weight: np.ndarray | None = None) -> None:
-        """Add rows of few blocks: all of them, or none if one is bad."""
-        for of_block in list(self._blocks(rows, weight)):
-            self._add_block(*of_block)
 
     def _blocks(
         self, rows: np.ndarray, weight: np.ndarray | None = None

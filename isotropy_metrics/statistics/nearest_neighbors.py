@@ -68,7 +68,7 @@ def nearest_of_other_labels(
     for dtype, most in ((np.float32, k + AMBIGUOUS), (np.float64, len(rows))):
         arguments = (rows, order, labels, dtype)
         products = Products(*arguments) if device is None else DeviceProducts(*arguments, device)
-        search = partial(_decide, products, order, place_of, which, k, most)
+        search = partial(_decide, products, which, place_of, k, most)
         most_workers = len(left) * len(rows) // WORKER_ENTRIES if device is None else 1
         undecided = []
         with side_by_side(most_workers) as (map_of_blocks, n_workers):
@@ -84,17 +84,11 @@ def nearest_of_other_labels(
 
 
 def _decide(
-    products: Products | DeviceProducts,
-    order: np.ndarray,
-    place_of: np.ndarray,
-    which: np.ndarray,
-    k: int,
-    most: int,
-    block: np.ndarray,
+    products: Products | DeviceProducts, which: np.ndarray, place_of: np.ndarray, k: int, most: int, block: np.ndarray
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
     """The nearest of the rows `which[block]` that have few candidates: those rows, what was found, and the others."""
     is_decided, n_candidates, row, place = products.candidates(place_of[which[block]], k, most)
-    decided, column = block[is_decided], order[place]
+    decided, column = block[is_decided], products.order[place]
     distance = products.distances(which[decided[row]], column)
     nearest = np.lexsort((column, distance, row))
     nearest = nearest[(np.cumsum(n_candidates) - n_candidates)[:, None] + np.arange(k)]

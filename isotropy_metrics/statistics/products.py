@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 BLOCK_ENTRIES = 10_000_000
-"""Products held at once."""
+"""Products held at once, by all threads together."""
 
 PAIRS_AT_ONCE = 256
 """Differences of rows held at once: so many stay in the cache."""
@@ -37,7 +37,7 @@ class Products:
             block = slice(start, start + self.block_rows)
             self.rows[block] = (rows[order[block]] - mean) * scale
             self.squares[block] = np.einsum("ij,ij->i", self.rows[block], self.rows[block], dtype=np.float64)
-        self._of_thread = threading.local()
+        self._of_thread = _Workspace(dtype)
         self.first_alike = np.searchsorted(labels[order], labels[order], side="left")
         self.after_alike = np.searchsorted(labels[order], labels[order], side="right")
         self.relative_error, self.absolute_error = rounding_errors(d, dtype)
@@ -69,16 +69,29 @@ class Products:
         The next call in the same thread overwrites it.
         """
         rows, others = self.rows[places], self.rows[of]
-        if getattr(self._of_thread, "buffer", np.empty(0)).size < len(rows) * len(others):
-            self._of_thread.buffer = np.empty(len(rows) * len(others), self.rows.dtype)
-        buffer = self._of_thread.buffer[: len(rows) * len(others)].reshape(len(rows), len(others))
-        nearness = np.matmul(-2 * rows, others.T, out=buffer)
+        nearness = np.matmul(-2 * rows, others.T, out=self._of_thread.room(len(rows), len(others)))
         nearness += self.squares[of]
         return nearness
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Euclidean distances of the rows `first` from the rows `second`, in float64 from their differences."""
         return pair_distances(self.given, first, second)
+
+
+class _Workspace(threading.local):
+    """Room for products, kept for the next ones of the same thread."""
+
+    def __init__(self, dtype: type) -> None:
+        self._dtype = dtype
+        self._values = np.empty(0, dtype)
+
+    def room(self, n_rows: int, n_columns: int) -> np.ndarray:
+        """Uninitialised, (n_rows, n_columns)."""
+        size = n_rows * n_columns
+        if len(self._values) < size:
+            del self._values  # before the larger ones come
+            self._values = np.empty(size, self._dtype)
+        return self._values[:size].reshape(n_rows, n_columns)
 
 
 def _minima_of_groups(values: np.ndarray, per_group: int) -> np.ndarray:

@@ -333,17 +333,21 @@ class RowSample:
 
     def _compact(self) -> None:
         """One part, with the smallest keys only. Equal keys, of two samples with one seed, are ordered by content."""
-        if not self._parts:
+        if not self._parts or (len(self._parts) == 1 and self._is_settled(self._parts[0])):
             return
         keys = np.concatenate([part["keys"] for part in self._parts])
         kept = self._smallest(keys)
-        if len(self._parts) == 1 and len(kept) == len(keys):
-            return
         columns = {name: [part[name] for part in self._parts] for name in self._parts[0]}
         self._parts = [{name: _taken(parts, kept) for name, parts in columns.items()}]
 
+    def _is_settled(self, part: dict[str, np.ndarray]) -> bool:
+        """Whether all rows of the only part stay."""
+        if any(name in part for name in GROUPING) and (part["keys"] >= self._threshold).any():
+            return False
+        return self.size is None or len(part["keys"]) <= self.size
+
     def _smallest(self, keys: np.ndarray) -> np.ndarray:
-        """Indices of the rows that stay, ascending; the threshold then lets through what would stay with them."""
+        """Indices of the rows that stay, ascending; from then on the threshold keeps out rows of larger keys."""
         is_grouped = any(name in self._parts[0] for name in GROUPING)
         kept = np.arange(len(keys))
         if is_grouped:  # groups that another part has dropped go
@@ -389,7 +393,7 @@ def hashed(ids: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _taken(parts: list[np.ndarray], which: np.ndarray) -> np.ndarray:
-    """`np.concatenate(parts)[which]` for ascending indices, with one copy of what is taken and none of the rest."""
+    """`np.concatenate(parts)[which]` for ascending indices; parts of one dtype are not copied for it."""
     taken = np.empty((len(which), *parts[0].shape[1:]), np.result_type(*parts))
     start, done = 0, 0
     for part in parts:

@@ -39,9 +39,8 @@ def side_by_side(most: int) -> Iterator[tuple[Map, int]]:
     if not 1 < n_workers <= n_threads <= MOST_WORKERS or not _in_use.acquire(blocking=False):
         yield map, 1
         return
-    pool = ThreadPoolExecutor(n_workers, "side_by_side")
     try:
-        with blas.limit(limits=1):
+        with blas.limit(limits=1), ThreadPoolExecutor(n_workers, "side_by_side") as pool:
             try:
                 yield pool.map, n_workers
             finally:
