@@ -32,9 +32,6 @@ Args:
         batch_size, max_length, device, revision, tokenizer: as for `isotropy_metrics.hidden_states`.
 """
 
-WAITING_BLOCKS = 2
-"""Batches of users are small, and there is one module where there may be many layers elsewhere."""
-
 
 class EmbeddingMeasurement(StreamingModule, evaluate.Measurement):
     """Measures of embeddings as an `evaluate` measurement; see `StreamingModule`."""
@@ -47,7 +44,7 @@ class EmbeddingMeasurement(StreamingModule, evaluate.Measurement):
         return self._info_of(evaluate.MeasurementInfo, INPUTS, rows | ids)
 
     def _statistics(self, **arguments: Any) -> list[Any]:
-        return statistics_for(self.records, waiting_blocks=WAITING_BLOCKS, **arguments)
+        return statistics_for(self.records, **arguments)
 
     def _values(self, statistics: list[Any], **arguments: Any) -> dict[str, float]:
         return measure(statistics, self.records, **arguments)

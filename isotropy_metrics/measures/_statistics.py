@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from isotropy_metrics.statistics import Buckets, ClassMoments, Moments, RowSample, TwoMoments, UnitSums
+from isotropy_metrics.statistics import Buckets, ClassMoments, RowSample, TwoMoments, UnitSums
 
 Statistic = UnitSums | ClassMoments | RowSample | Buckets
 
@@ -23,7 +23,6 @@ def statistics_for(
     interval: bool = False,
     seed: int = 0,
     stream: int = 0,
-    waiting_blocks: int = 1,
     **sample: Any,
 ) -> list[Statistic]:
     """Fresh statistics, one of each kind that these measures, or comparisons, need, unless another includes it.
@@ -33,7 +32,6 @@ def statistics_for(
         also: kinds that are wanted besides.
         interval: keep `Buckets` where the kind does not keep rows, so that intervals can be computed.
         seed, stream: of samples and buckets; see `RowSample`.
-        waiting_blocks: see `Moments`.
         **sample: further arguments of `RowSample`.
     """
     draws = {"seed": seed, "stream": stream}
@@ -45,10 +43,8 @@ def statistics_for(
             statistics.append(kind(**draws, **sample))
         elif kind is TwoMoments:
             statistics.append(kind(interval, **draws))
-        elif interval:
-            statistics.append(Buckets(kind, **draws))
         else:
-            statistics.append(kind(waiting_blocks=waiting_blocks) if issubclass(kind, Moments) else kind())
+            statistics.append(Buckets(kind, **draws) if interval else kind())
     return statistics
 
 

@@ -56,7 +56,6 @@ class Moments(UnitSums):
 
     Args:
         block_values: values per block; smaller ones save memory and cost time.
-        waiting_blocks: how many blocks small batches fill before they are multiplied; more save time and cost memory.
 
     Example:
         >>> import numpy as np
@@ -70,10 +69,9 @@ class Moments(UnitSums):
     ARRAYS = ("mean", "scatter", *UnitSums.ARRAYS)
     INCLUDES = (UnitSums,)
 
-    def __init__(self, block_values: int = BLOCK_VALUES, waiting_blocks: int = 1) -> None:
+    def __init__(self, block_values: int = BLOCK_VALUES) -> None:
         super().__init__()
         self._block_values = block_values
-        self._waiting_blocks = waiting_blocks
         # scatter = _within + Σ over pieces of mass · (centre − mean)(centre − mean)ᵀ − mass · residual residualᵀ
         self._within: np.ndarray | None = None
         self._pieces: list[tuple[float, np.ndarray, np.ndarray]] = []
@@ -235,7 +233,10 @@ class Moments(UnitSums):
             spaces = [_Workspace() for _ in range(n_workers)]
             for first in range(0, len(blocks), n_workers):
                 together = blocks[first : first + n_workers]
-                yield from map_of_blocks(partial(_of_block, rows, weight, is_direct), together, spaces)
+                work = partial(_of_block, rows, weight, is_direct)
+                others = map_of_blocks(work, together[1:], spaces[1:])
+                yield work(together[0], spaces[0])  # in this thread, which would only wait
+                yield from others
 
     def _append(self, rows: np.ndarray) -> None:
         """Gather small batches in the buffer until they fill it."""
@@ -245,8 +246,7 @@ class Moments(UnitSums):
         if buffer is None or buffer.rows.dtype != rows.dtype or buffer.filled + len(rows) > len(buffer.rows):
             self._empty_buffer()
         if buffer is None or buffer.rows.dtype != rows.dtype:
-            n_rows = self._waiting_blocks * block_rows_of(rows.shape[1], self._block_values)
-            shape = n_rows, rows.shape[1]
+            shape = block_rows_of(rows.shape[1], self._block_values), rows.shape[1]
             buffer = self._buffer = _Buffer(np.empty(shape, rows.dtype))
         buffer.rows[buffer.filled : buffer.filled + len(rows)] = rows
         buffer.filled += len(rows)
