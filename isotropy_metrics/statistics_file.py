@@ -82,10 +82,7 @@ def load_statistics(path: str | Path) -> tuple[list[Any], dict[str, Any]]:
 def load_facts(path: str | Path) -> dict[str, Any]:
     """The facts alone. It reads no array: of what `load_statistics` raises, a damaged array goes unnoticed."""
     content, _ = _read(Path(path), with_arrays=False)
-    try:
-        return content["facts"]
-    except KeyError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    return content["facts"]
 
 
 def _read(path: Path, with_arrays: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -103,6 +100,8 @@ def _read(path: Path, with_arrays: bool = True) -> tuple[dict[str, Any], dict[st
         raise ValueError(f"{path} is no file of statistics: `isotropy-metrics measure --state` writes such files")
     if content.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path} is of format {content.get('format_version')}; this version reads {FORMAT_VERSION}")
+    if not isinstance(content.get("facts"), dict):
+        raise ValueError(f"{path} is damaged: it has no facts")
     return content, arrays
 
 

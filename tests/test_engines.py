@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_what_are_no_parts_of_one_whole_is_refused():
         merge_statistics([[Moments(), RowSample()], [Moments()]])
     with pytest.raises(TypeError, match="Moments merge with Moments, got RowSample"):
         merge_statistics([[Moments()], [RowSample()]])
+
+
+def test_a_part_is_gone_when_the_next_one_comes():
+    alive = weakref.WeakSet()
+
+    def fresh():
+        assert not alive
+        (moments,) = statistics_for(find_measures("isoscore"))
+        moments.update(X[:100])
+        alive.add(moments)
+        return [moments]
+
+    assert merge_statistics(fresh() for _ in range(4))[0].n_rows == 400
 
 
 @pytest.mark.parametrize("name", kinds())

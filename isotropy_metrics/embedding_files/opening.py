@@ -125,7 +125,7 @@ def read_batches(path: str | Path, *, batch_rows: int | None = None, **columns: 
 
     Args:
         path: see `open_embeddings`.
-        batch_rows: rows per batch; None for about a million numbers. Formats made of blocks give smaller ones too.
+        batch_rows: rows per batch; None for about three million numbers. Formats made of blocks give smaller ones too.
         **columns: see `open_embeddings`.
 
     Example:

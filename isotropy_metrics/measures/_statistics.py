@@ -98,17 +98,20 @@ def merge_statistics(parts: Iterable[Iterable[Statistic]]) -> list[Statistic]:
     """
     merged: list[Statistic] | None = None
     for part in parts:
-        part = list(part)
-        if merged is None:
-            merged = [copied(each) for each in part]
-            continue
-        if len(part) != len(merged):
-            raise ValueError(f"a part has {len(part)} statistics, the first has {len(merged)}: they are no like parts")
-        for own, other in zip(merged, part, strict=True):
-            own.merge(other)
-        del part, own, other  # the next part comes when this one is gone
+        merged = _with_part(merged, list(part))
+        del part  # before the next one comes
     if merged is None:
         raise ValueError("there are no parts to merge")
+    return merged
+
+
+def _with_part(merged: list[Statistic] | None, part: list[Statistic]) -> list[Statistic]:
+    if merged is None:
+        return [copied(each) for each in part]
+    if len(part) != len(merged):
+        raise ValueError(f"a part has {len(part)} statistics, the first has {len(merged)}: they are no like parts")
+    for own, other in zip(merged, part, strict=True):
+        own.merge(other)
     return merged
 
 

@@ -38,8 +38,11 @@ def component_edges(rows: np.ndarray, component: np.ndarray) -> tuple[np.ndarray
         return None
     bounds = np.cumsum(np.bincount(component))
     places = [slice(start, stop) for start, stop in zip([0, *bounds[:-1]], bounds, strict=True)]
-    edges = [_shortest(products, places[a], places[b], shortest[a, b] + 2 * error[a, b]) for a, b in pairs]
-    first, second, length = zip(*edges, strict=True)
+    with side_by_side(len(rows) ** 2 // WORKER_ENTRIES) as (map_of_pairs, _):
+        edges = map_of_pairs(
+            lambda a, b: _shortest(products, places[a], places[b], shortest[a, b] + 2 * error[a, b]), *pairs.T
+        )
+        first, second, length = zip(*edges, strict=True)
     return np.array(first), np.array(second), np.array(length)
 
 

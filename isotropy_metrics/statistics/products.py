@@ -6,11 +6,13 @@ import threading
 
 import numpy as np
 
+from isotropy_metrics.statistics.side_by_side import WORKER_VALUES, equal_blocks, side_by_side
+
 BLOCK_ENTRIES = 10_000_000
 """Products held at once, by all threads together."""
 
 PAIRS_AT_ONCE = 256
-"""Differences of rows held at once: so many stay in the cache."""
+"""Rows and differences of rows in float64 held at once: so many stay in the cache."""
 
 
 class Products:
@@ -33,10 +35,13 @@ class Products:
         self.rows = np.empty((n, d), dtype)
         self.squares = np.empty(n, dtype)
         self.block_rows = max(BLOCK_ENTRIES // n, 1)
-        for start in range(0, n, self.block_rows):
-            block = slice(start, start + self.block_rows)
+
+        def fill(block: slice) -> None:
             self.rows[block] = (rows[order[block]] - mean) * scale
             self.squares[block] = np.einsum("ij,ij->i", self.rows[block], self.rows[block], dtype=np.float64)
+
+        with side_by_side(rows.size // WORKER_VALUES) as (map_of_blocks, n_workers):
+            list(map_of_blocks(fill, equal_blocks(n, PAIRS_AT_ONCE, n_workers)))
         self._of_thread = _Workspace(dtype)
         self.first_alike = np.searchsorted(labels[order], labels[order], side="left")
         self.after_alike = np.searchsorted(labels[order], labels[order], side="right")
