@@ -12,7 +12,7 @@ import numpy as np
 T = TypeVar("T")
 
 BATCH_VALUES = 3 * 2**20
-"""Numbers per batch unless told otherwise: 12 MiB of float32, half a block of `Moments`, which need no copy of so many."""
+"""Numbers per batch unless told otherwise: 12 MiB of float32, half a block of `Moments`, added without a copy."""
 
 
 @dataclass(frozen=True)
