@@ -1,5 +1,5 @@
 # make demo: install, and run the case study on a real model.   make space: install, and open the Space on this machine.
-# make test: install, and pass the tests.   make bench: install, and write benchmarks/RESULTS.md, in about 45 minutes.
+# make test: install, and pass the tests.   make bench: install, and write benchmarks/RESULTS.md, in about 50 minutes.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
