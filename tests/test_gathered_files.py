@@ -213,8 +213,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_values(tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     script = (
         "import sys\n"
-        "from isotropy_metrics.embedding_files import gathered_files\n"
-        "gathered_files.SAVE_VALUES = 2**20\n"
+        "from isotropy_metrics.embedding_files import embedding_file, gathered_files\n"
+        "embedding_file.BATCH_VALUES = gathered_files.SAVE_VALUES = 2**20\n"
         "from isotropy_metrics.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -253,7 +253,7 @@ def check_same_state(found, expected):
 SCRIPT = """
 import os, sys
 from isotropy_metrics.embedding_files import embedding_file, gathered_files
-gathered_files.SAVE_VALUES = 2**20
+embedding_file.BATCH_VALUES = gathered_files.SAVE_VALUES = 2**20
 from isotropy_metrics.cli import main
 sys.exit(main(sys.argv[1:]))
 """
