@@ -42,8 +42,8 @@ def partition_isotropy(
 
     1 is isotropic. For Gaussian rows with mean 0 it tends to exp(−(λ_max − λ_min)/2); it spans hundreds of orders of
     magnitude, so that it is computed and best read as a logarithm. It is the I₁ of Ait-Saada & Nadif (2023); their
-    I₂ = std(F)/mean(F), larger for less isotropic spaces, is `partition_variation`. All
-    is computed in float64: in float32 the eigenvectors of near-equal eigenvalues turn, and the value with them.
+    I₂ = std(F)/mean(F), larger for less isotropic spaces, is `partition_variation`. All is computed in float64: in
+    float32 the eigenvectors of near-equal eigenvalues turn, and the value with them.
 
     What it does not tell: anything of the directions between the two extreme ones, and it changes with the scale of
     the rows. It serves comparison with older papers; for the rest see `isoscore`.
